@@ -1,0 +1,53 @@
+/**
+ * The package `cbpf`: the classic BPF machine.  Re-exports only.
+ */
+export { type Analysis, analyze } from "./analyze/analyze.ts";
+export { type Coverage, coverage } from "./analyze/coverage.ts";
+export { BpfError, type BpfErrorCode, type Violation } from "./base/errors.ts";
+export type { Span } from "./base/source-text.ts";
+export { interpreter, MAX_BACKWARD_JUMPS } from "./interpreter/interpreter.ts";
+export { type EndReason, type PacketRead, type TraceStep, trace } from "./interpreter/trace.ts";
+export { ANCILLARY, type AncillaryRow } from "./isa/ancillary.ts";
+export {
+  type AncillaryExtension,
+  type ExtensionOperands,
+  type ExtensionRow,
+  InstructionSet,
+  ISA,
+  type MachineState,
+} from "./isa/instruction-set.ts";
+export * from "./isa/limits.ts";
+export { CODE, type Does, OPCODES, type Opcode, type OpcodeName, type OpcodeRow } from "./isa/opcodes.ts";
+export { ProgramBuilder } from "./program/builder.ts";
+export { type Block, type ControlFlowGraph, controlFlow, type Edge } from "./program/cfg.ts";
+export {
+  type ByteOrder,
+  type DecodeOptions,
+  decode,
+  detectByteOrder,
+  encode,
+  HOST_BYTE_ORDER,
+} from "./program/codec.ts";
+export type { Engine, Filter, PacketBatch, ProfileName, VerifiedProgram } from "./program/engine.ts";
+export { type Instruction, type InstructionLike, jump, stmt } from "./program/instruction.ts";
+export {
+  ATTACH_POINTS,
+  type AttachPoint,
+  NO_CONTEXT,
+  type PacketContext,
+  packetContext,
+} from "./program/packet-context.ts";
+export { assemble } from "./text/assemble.ts";
+export { disassemble } from "./text/disassemble.ts";
+export { formatText, parseText } from "./text/formats.ts";
+export { type AttachEstimate, type AttachOptions, estimateAttach } from "./verify/estimate.ts";
+export { check, type VerifyOptions, verify } from "./verify/verify.ts";
+export { Context, type ContextFields } from "./vm/context.ts";
+export { Program, type ProgramOptions, type TextFormat } from "./vm/program.ts";
+export {
+  type AncillaryHandler,
+  type CustomInstruction,
+  type Machine,
+  VirtualMachine,
+  type VirtualMachineOptions,
+} from "./vm/virtual-machine.ts";
