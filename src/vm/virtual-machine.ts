@@ -29,6 +29,7 @@ export interface CustomInstruction<C = unknown> {
    * Reads and writes A, X, M and looks at the packet.  A returned number ends the program with that verdict.  What
    * it throws reaches the caller of `execute`.
    */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a method without a return statement gives void, in classes too
   execute(machine: Machine<C>, instruction: ExtensionOperands): number | undefined | void;
 }
 
