@@ -11,9 +11,14 @@ export function readU16BE(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!;
 }
 
+/** The 32 bits at `at`, high byte first, as an int32. */
+export function readI32BE(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
 /** u32 at `at`, high byte first (network order). */
 export function readU32BE(bytes: Uint8Array, at: number): number {
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+  return readI32BE(bytes, at) >>> 0;
 }
 
 /** u16 at `at`, low byte first. */

@@ -5,14 +5,39 @@
  */
 import { ANCILLARY } from "../isa/ancillary.ts";
 import type { AncillaryExtension, ExtensionRow } from "../isa/instruction-set.ts";
+import { CODE } from "../isa/opcodes.ts";
 import { targets } from "../program/cfg.ts";
 import type { VerifiedProgram } from "../program/engine.ts";
 
 /** Int32 fields of an instruction: code, k, and where it goes on when true and when false. */
 export const FIELDS = 4;
 
-/** -1: an ancillary load, k being its row.  -2: a user's instruction or ancillary load, k being its number. */
-export type InternalCode = -1 | -2;
+/**
+ * Codes of the interpreter's own, in gaps of the table.
+ *
+ *   0x08  an ancillary load; k is its row
+ *   0x09  a user's instruction or ancillary load; k is its number
+ *   0x0a  an absolute load or ldxb from 0x80000000 up; field 2 is the size, field 3 is 1 for ldxb
+ *   0x0b and the rest: {@link PAIRS}
+ */
+export type InternalCode = 0x08 | 0x09 | 0x0a | (typeof PAIRS)[number]["code"];
+
+/**
+ * Two instructions run as one, since filters are chains of loads and tests and a dispatch costs more than either
+ * (measured: bench/interpreter.mjs).  The second stays in its place, for jumps to it.
+ *
+ * V8 makes a jump table of a switch whose cases cover a third of their range, and a chain of comparisons otherwise
+ * (src/interpreter/bytecode-generator.cc, IsSpreadAcceptable): these codes fill the range as well.
+ */
+export const PAIRS = [
+  { code: 0x0b, first: CODE.ldh_abs, second: CODE.jeq_k },
+  { code: 0x0d, first: CODE.ldb_abs, second: CODE.jeq_k },
+  { code: 0x0e, first: CODE.ldw_abs, second: CODE.jeq_k },
+  { code: 0x0f, first: CODE.jeq_k, second: CODE.jeq_k }, // the second on the false side of the first
+  { code: 0x10, first: CODE.and_k, second: CODE.jeq_k },
+  { code: 0x11, first: CODE.ldh_abs, second: CODE.jset_k },
+  { code: 0x12, first: CODE.ldh_ind, second: CODE.jeq_k },
+] as const;
 
 export interface DecodedProgram {
   /**
@@ -28,26 +53,33 @@ export function decodeForRunning(program: VerifiedProgram): DecodedProgram {
   const { instructions, isa } = program;
   const code = new Int32Array(instructions.length * FIELDS);
   const extensions: ExtensionRow["run"][] = [];
+  const set = (index: number, fields: readonly number[]): void => code.set(fields, index * FIELDS);
+
   instructions.forEach((insn, index) => {
-    const at = index * FIELDS;
     const row = isa.row(insn.code);
+    const does = isa.known(insn.code)?.does;
     const extension = row !== undefined && "run" in row ? row.run.bind(row) : ancillaryExtension(program, index);
     const ancillary = ancillaryRow(program, index);
-    if (extension !== undefined) {
-      code[at] = -2 satisfies InternalCode;
-      code[at + 1] = extensions.push(extension) - 1;
-    } else if (ancillary >= 0) {
-      code[at] = -1 satisfies InternalCode;
-      code[at + 1] = ancillary;
-    } else {
-      code[at] = insn.code;
-      code[at + 1] = insn.k;
-      const [yes, no] = targets(insn, index, isa);
-      code[at + 2] = ((yes ?? 0) - 1) * FIELDS;
-      code[at + 3] = ((no ?? 0) - 1) * FIELDS;
+    const msh = does?.kind === "msh";
+    const absolute = does?.kind === "packet" && does.at === "abs";
+    if (extension !== undefined) set(index, [0x09, extensions.push(extension) - 1]);
+    else if (ancillary >= 0) set(index, [0x08, ancillary]);
+    else if (msh && insn.k >= 0x80000000) set(index, [0x0a, insn.k, 1, 1]);
+    else if (absolute && insn.k >= 0x80000000) set(index, [0x0a, insn.k, does.size, 0]);
+    else {
+      const [yes = 0, no = 0] = targets(insn, index, isa);
+      set(index, [pairCode(program, index) ?? insn.code, insn.k, (yes - 1) * FIELDS, (no - 1) * FIELDS]);
     }
   });
   return { code, extensions };
+}
+
+/** The code of the pair that the instruction at `index` begins, if it does. */
+function pairCode({ instructions }: VerifiedProgram, index: number): InternalCode | undefined {
+  const insn = instructions[index]!;
+  const next = instructions[index + 1];
+  const pair = PAIRS.find(({ first, second }) => first === insn.code && second === next?.code);
+  return insn.code === CODE.jeq_k && insn.jf !== 0 ? undefined : pair?.code;
 }
 
 /** The number of the ancillary row that an instruction loads, -1 when it loads none. */

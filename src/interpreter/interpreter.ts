@@ -33,7 +33,7 @@ class Interpreter implements Filter {
   readonly #program: VerifiedProgram;
   readonly #extensions: readonly (ExtensionRow["run"] | undefined)[];
   /** Linux proves that no cell is read before it is written; where nobody proves it, cells start as 0. */
-  readonly #clearsMemory: boolean;
+  readonly #clearsMemory: 0 | 1;
   /** True while a user's function runs: should it run this very filter, that run needs registers of its own. */
   #calling = false;
 
@@ -42,23 +42,25 @@ class Interpreter implements Filter {
     this.#program = program;
     this.#code = decoded.code;
     this.#extensions = decoded.extensions;
-    this.#clearsMemory = program.profile !== "linux" || decoded.extensions.length > 0;
+    this.#clearsMemory = program.profile !== "linux" || decoded.extensions.length > 0 ? 1 : 0;
   }
 
   run(packet: Uint8Array, context: PacketContext = NO_CONTEXT): number {
     if (this.#calling) return new Interpreter(this.#program).run(packet, context);
     const { length } = packet;
-    return this.#execute(packet, 0, length, context.length ?? length, context) >>> 0;
+    return this.execute(packet, 0, length, context.length ?? length, context) >>> 0;
   }
 
   runBatch(batch: PacketBatch, verdicts?: Uint32Array): number {
     if (this.#calling) return new Interpreter(this.#program).runBatch(batch, verdicts);
     const { bytes, table, count, lengths } = batch;
+    const none = batch.context === undefined ? NO_CONTEXT : undefined;
     let matched = 0;
     for (let i = 0; i < count; i++) {
-      const length = table[2 * i + 1]!;
-      const context = batch.context === undefined ? NO_CONTEXT : batch.context(i);
-      const verdict = this.#execute(bytes, table[2 * i]!, length, lengths?.[i] ?? context.length ?? length, context);
+      const captured = table[2 * i + 1]!;
+      const context = none ?? batch.context!(i);
+      const wire = lengths === undefined ? (context.length ?? captured) : lengths[i]!;
+      const verdict = this.execute(bytes, table[2 * i]!, captured, wire, context);
       if (verdict !== 0) matched++;
       if (verdicts !== undefined) verdicts[i] = verdict;
     }
@@ -66,123 +68,157 @@ class Interpreter implements Filter {
   }
 
   /**
-   * The verdict on `packet[start..start + length)` as an int32.
+   * The verdict on `packet[from..from + bytes)` as an int32.
    *
    * @param wire  LEN, the length on the wire in bytes.
    */
-  #execute(packet: Uint8Array, start: number, length: number, wire: number, context: PacketContext): number {
+  private execute(packet: Uint8Array, from: number, bytes: number, wire: number, context: PacketContext): number {
+    const start = from | 0;
+    const length = bytes | 0;
     const code = this.#code;
-    const mem = this.#clearsMemory ? this.#clearedMemory() : this.#mem;
+    const mem = this.#mem;
+    if (this.#clearsMemory === 1) mem.fill(0);
     let a = 0;
     let x = 0;
     let turns = 0;
 
-    for (let pc = 0; ; pc += FIELDS) {
+    for (let pc = 0; ; pc = (pc + FIELDS) | 0) {
       const op = code[pc] as Opcode | InternalCode;
-      const k = code[pc + 1]!;
+      const k = code[(pc + 1) | 0]!;
       switch (op) {
         case 0x28: // ldh [k]
-          if (k < 0 || k > length - 2) {
-            const value = loadPacket(packet, start, length, context, k, 2);
-            if (value === LOAD_FAILED) return 0;
-            a = value;
-          } else {
-            a = (packet[start + k]! << 8) | packet[start + k + 1]!;
-          }
-          break;
-        case 0x15: // jeq #k
-          pc = a === k ? code[pc + 2]! : code[pc + 3]!;
+          if (k > ((length - 2) | 0)) return 0;
+          a = (packet[(start + k) | 0]! << 8) | packet[(start + k + 1) | 0]!;
           break;
         case 0x30: // ldb [k]
-          if (k < 0 || k > length - 1) {
-            const value = loadPacket(packet, start, length, context, k, 1);
-            if (value === LOAD_FAILED) return 0;
-            a = value;
-          } else {
-            a = packet[start + k]!;
-          }
+          if (k > ((length - 1) | 0)) return 0;
+          a = packet[(start + k) | 0]!;
           break;
         case 0x20: // ld [k]
-          if (k < 0 || k > length - 4) {
-            const value = loadPacket(packet, start, length, context, k, 4);
+          if (k > ((length - 4) | 0)) return 0;
+          a =
+            (packet[(start + k) | 0]! << 24) |
+            (packet[(start + k + 1) | 0]! << 16) |
+            (packet[(start + k + 2) | 0]! << 8) |
+            packet[(start + k + 3) | 0]!;
+          break;
+        case 0x15: // jeq #k
+          pc = a === k ? code[(pc + 2) | 0]! : code[(pc + 3) | 0]!;
+          break;
+        case 0x0b: // ldh [k] and the jeq #k behind it
+          if (k > ((length - 2) | 0)) return 0;
+          a = (packet[(start + k) | 0]! << 8) | packet[(start + k + 1) | 0]!;
+          pc = a === code[(pc + 5) | 0]! ? code[(pc + 6) | 0]! : code[(pc + 7) | 0]!;
+          break;
+        case 0x0d: // ldb [k] and the jeq #k behind it
+          if (k > ((length - 1) | 0)) return 0;
+          a = packet[(start + k) | 0]!;
+          pc = a === code[(pc + 5) | 0]! ? code[(pc + 6) | 0]! : code[(pc + 7) | 0]!;
+          break;
+        case 0x0e: // ld [k] and the jeq #k behind it
+          if (k > ((length - 4) | 0)) return 0;
+          a =
+            (packet[(start + k) | 0]! << 24) |
+            (packet[(start + k + 1) | 0]! << 16) |
+            (packet[(start + k + 2) | 0]! << 8) |
+            packet[(start + k + 3) | 0]!;
+          pc = a === code[(pc + 5) | 0]! ? code[(pc + 6) | 0]! : code[(pc + 7) | 0]!;
+          break;
+        case 0x0f: // jeq #k and the jeq #k behind its false side
+          if (a === k) pc = code[(pc + 2) | 0]!;
+          else pc = a === code[(pc + 5) | 0]! ? code[(pc + 6) | 0]! : code[(pc + 7) | 0]!;
+          break;
+        case 0x10: // and #k and the jeq #k behind it
+          a &= k;
+          pc = a === code[(pc + 5) | 0]! ? code[(pc + 6) | 0]! : code[(pc + 7) | 0]!;
+          break;
+        case 0x11: // ldh [k] and the jset #k behind it
+          if (k > ((length - 2) | 0)) return 0;
+          a = (packet[(start + k) | 0]! << 8) | packet[(start + k + 1) | 0]!;
+          pc = (a & code[(pc + 5) | 0]!) !== 0 ? code[(pc + 6) | 0]! : code[(pc + 7) | 0]!;
+          break;
+        case 0x12: {
+          // ldh [x + k] and the jeq #k behind it
+          const at = (x + k) | 0;
+          if (at < 0 || at > ((length - 2) | 0)) {
+            const value = loadPacket(packet, start, length, context, at, 2);
             if (value === LOAD_FAILED) return 0;
             a = value | 0;
           } else {
-            const at = start + k;
-            a = (packet[at]! << 24) | (packet[at + 1]! << 16) | (packet[at + 2]! << 8) | packet[at + 3]!;
+            a = (packet[(start + at) | 0]! << 8) | packet[(start + at + 1) | 0]!;
           }
+          pc = a === code[(pc + 5) | 0]! ? code[(pc + 6) | 0]! : code[(pc + 7) | 0]!;
           break;
+        }
         case 0x48: {
           // ldh [x + k]
           const at = (x + k) | 0;
-          if (at < 0 || at > length - 2) {
+          if (at < 0 || at > ((length - 2) | 0)) {
             const value = loadPacket(packet, start, length, context, at, 2);
             if (value === LOAD_FAILED) return 0;
-            a = value;
+            a = value | 0;
           } else {
-            a = (packet[start + at]! << 8) | packet[start + at + 1]!;
+            a = (packet[(start + at) | 0]! << 8) | packet[(start + at + 1) | 0]!;
           }
           break;
         }
         case 0x50: {
           // ldb [x + k]
           const at = (x + k) | 0;
-          if (at < 0 || at > length - 1) {
+          if (at < 0 || at > ((length - 1) | 0)) {
             const value = loadPacket(packet, start, length, context, at, 1);
             if (value === LOAD_FAILED) return 0;
-            a = value;
+            a = value | 0;
           } else {
-            a = packet[start + at]!;
+            a = packet[(start + at) | 0]!;
           }
           break;
         }
         case 0x40: {
           // ld [x + k]
           const at = (x + k) | 0;
-          if (at < 0 || at > length - 4) {
+          if (at < 0 || at > ((length - 4) | 0)) {
             const value = loadPacket(packet, start, length, context, at, 4);
             if (value === LOAD_FAILED) return 0;
             a = value | 0;
           } else {
-            const p = start + at;
-            a = (packet[p]! << 24) | (packet[p + 1]! << 16) | (packet[p + 2]! << 8) | packet[p + 3]!;
+            a =
+              (packet[(start + at) | 0]! << 24) |
+              (packet[(start + at + 1) | 0]! << 16) |
+              (packet[(start + at + 2) | 0]! << 8) |
+              packet[(start + at + 3) | 0]!;
           }
           break;
         }
         case 0xb1: // ldxb 4*([k]&0xf)
-          if (k < 0 || k > length - 1) {
-            const value = loadPacket(packet, start, length, context, k, 1);
-            if (value === LOAD_FAILED) return 0;
-            x = (value & 15) << 2;
-          } else {
-            x = (packet[start + k]! & 15) << 2;
-          }
+          if (k > ((length - 1) | 0)) return 0;
+          x = (packet[(start + k) | 0]! & 15) << 2;
           break;
 
         case 0x45: // jset #k
-          pc = (a & k) !== 0 ? code[pc + 2]! : code[pc + 3]!;
+          pc = (a & k) !== 0 ? code[(pc + 2) | 0]! : code[(pc + 3) | 0]!;
           break;
         case 0x25: // jgt #k
-          pc = a >>> 0 > k >>> 0 ? code[pc + 2]! : code[pc + 3]!;
+          pc = a >>> 0 > k >>> 0 ? code[(pc + 2) | 0]! : code[(pc + 3) | 0]!;
           break;
         case 0x35: // jge #k
-          pc = a >>> 0 >= k >>> 0 ? code[pc + 2]! : code[pc + 3]!;
+          pc = a >>> 0 >= k >>> 0 ? code[(pc + 2) | 0]! : code[(pc + 3) | 0]!;
           break;
         case 0x1d: // jeq x
-          pc = a === x ? code[pc + 2]! : code[pc + 3]!;
+          pc = a === x ? code[(pc + 2) | 0]! : code[(pc + 3) | 0]!;
           break;
         case 0x4d: // jset x
-          pc = (a & x) !== 0 ? code[pc + 2]! : code[pc + 3]!;
+          pc = (a & x) !== 0 ? code[(pc + 2) | 0]! : code[(pc + 3) | 0]!;
           break;
         case 0x2d: // jgt x
-          pc = a >>> 0 > x >>> 0 ? code[pc + 2]! : code[pc + 3]!;
+          pc = a >>> 0 > x >>> 0 ? code[(pc + 2) | 0]! : code[(pc + 3) | 0]!;
           break;
         case 0x3d: // jge x
-          pc = a >>> 0 >= x >>> 0 ? code[pc + 2]! : code[pc + 3]!;
+          pc = a >>> 0 >= x >>> 0 ? code[(pc + 2) | 0]! : code[(pc + 3) | 0]!;
           break;
         case 0x05: // ja
-          if (code[pc + 2]! < pc && ++turns > MAX_BACKWARD_JUMPS) return 0;
-          pc = code[pc + 2]!;
+          if (code[(pc + 2) | 0]! < pc && ++turns > MAX_BACKWARD_JUMPS) return 0;
+          pc = code[(pc + 2) | 0]!;
           break;
         case 0x06: // ret #k
           return k;
@@ -286,11 +322,19 @@ class Interpreter implements Filter {
           a = -a | 0;
           break;
 
-        case -1: // ld [SKF_AD_OFF + n], k being the row
+        case 0x08: // ld [SKF_AD_OFF + n], k being the row
           if (endsProgram(ANCILLARY[k]!, context)) return a;
           a = this.#readAncillary(k, packet, start, length, context, a, x) | 0;
           break;
-        case -2: {
+        case 0x0a: {
+          // a load from 0x80000000 up: field 2 holds its size, field 3 is 1 for ldxb
+          const value = loadPacket(packet, start, length, context, k, code[pc + 2] as 1 | 2 | 4);
+          if (value === LOAD_FAILED) return 0;
+          if (code[pc + 3] === 1) x = (value & 15) << 2;
+          else a = value | 0;
+          break;
+        }
+        case 0x09: {
           // a user's instruction or ancillary load, k being its number
           const ended = this.#extend(k, pc / FIELDS, packet, start, length, context, a, x);
           if (ended !== undefined) return ended | 0;
@@ -302,10 +346,6 @@ class Interpreter implements Filter {
           return unreachable(op);
       }
     }
-  }
-
-  #clearedMemory(): Int32Array {
-    return this.#mem.fill(0);
   }
 
   readonly #state: MachineState = {
