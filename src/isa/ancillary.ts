@@ -7,7 +7,7 @@
  * Columns:
  *   offset  n; the load's k is SKF_AD_OFF + n
  *   name    the kernel's constant without SKF_AD_
- *   words   what assemblers call it; the first is what the disassembler prints
+ *   words   what assemblers call it: the first is what the disassembler prints, the last is libpcap's
  *   does    where the value comes from, see {@link AncillaryDoes}
  *   width   bits that can be set in the value, for range reasoning
  *   doc     the value in one line
@@ -73,9 +73,9 @@ export const ANCILLARY: readonly AncillaryRow[] = Object.freeze([
   row(36, "CPU",              ["cpu"],                     { kind: "field", field: "cpu" },            32, "number of the CPU that runs the filter"),
   row(40, "ALU_XOR_X",        ["xor_x"],                   { kind: "xor-x" },                          32, "A ^ X"),
   row(44, "VLAN_TAG",         ["vlan_tci"],                { kind: "field", field: "vlanTag" },        16, "VLAN TCI from metadata, with PCP and DEI; 0 if none"),
-  row(48, "VLAN_TAG_PRESENT", ["vlan_avail", "vlan_pr"],   { kind: "field", field: "vlanPresent" },     1, "1 when VLAN metadata is present"),
+  row(48, "VLAN_TAG_PRESENT", ["vlan_avail", "vlan_pr", "vlanp"], { kind: "field", field: "vlanPresent" },     1, "1 when VLAN metadata is present"),
   row(52, "PAY_OFFSET",       ["poff"],                    { kind: "pay-offset" },                     32, "offset of the payload, by the flow dissector; 0 if unknown"),
-  row(56, "RANDOM",           ["rand"],                    { kind: "random" },                         32, "32 random bits"),
+  row(56, "RANDOM",           ["rand", "random"],          { kind: "random" },                         32, "32 random bits"),
   row(60, "VLAN_TPID",        ["vlan_tpid"],               { kind: "field", field: "vlanTpid" },       16, "VLAN EtherType from metadata; 0 if none"),
 ]);
 
