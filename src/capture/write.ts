@@ -45,19 +45,23 @@ export class Output {
   }
 
   u16(value: number): void {
-    this.view.setUint16(this.extend(2), value, this.littleEndian);
+    const at = this.extend(2); // may move `view`, so it comes first
+    this.view.setUint16(at, value, this.littleEndian);
   }
 
   u32(value: number): void {
-    this.view.setUint32(this.extend(4), value, this.littleEndian);
+    const at = this.extend(4);
+    this.view.setUint32(at, value, this.littleEndian);
   }
 
   i64(value: bigint): void {
-    this.view.setBigInt64(this.extend(8), value, this.littleEndian);
+    const at = this.extend(8);
+    this.view.setBigInt64(at, value, this.littleEndian);
   }
 
   append(bytes: Uint8Array): void {
-    this.bytes.set(bytes, this.extend(bytes.length));
+    const at = this.extend(bytes.length);
+    this.bytes.set(bytes, at);
   }
 
   /** Appends the 0 to 3 zero bytes that fill `size` up to a multiple of 4. */
