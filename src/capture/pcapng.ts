@@ -64,7 +64,7 @@ export class PcapngDecoder implements Decoder {
       const type = view.getUint32(at, this.littleEndian);
       if (type === BLOCK.sectionHeader) {
         if (batch.count > 0) break; // interface numbers start anew: hand out what belongs to the old section
-        this.readByteOrder(window, at);
+        this.readByteOrder(window, at, batch);
       }
       const size = view.getUint32(at + 4, this.littleEndian);
       this.checkSize(type, size, window, at, batch);
@@ -147,11 +147,11 @@ export class PcapngDecoder implements Decoder {
     }
   }
 
-  private readByteOrder(window: Window, at: number): void {
+  private readByteOrder(window: Window, at: number, batch: CaptureBatch): void {
     const { view } = window;
     if (view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC) this.littleEndian = true;
     else if (view.getUint32(at + 8, false) === BYTE_ORDER_MAGIC) this.littleEndian = false;
-    else throw damage("section header without the byte-order magic 0x1a2b3c4d", window.start + at + 8, 1);
+    else throw this.damaged("section header without the byte-order magic 0x1a2b3c4d", window, at + 8, batch);
   }
 
   private readSection(window: Window, at: number, batch: CaptureBatch): void {
