@@ -294,7 +294,7 @@ describe("pcapng", () => {
   test.each<[string, string, number, RegExp]>([
     [
       "a length below 12",
-      "00000063 00000008",
+      "00000063 00000008 00000008",
       84,
       /type 99 with a length of 8, which is not a multiple of 4 in 12\.\./,
     ],

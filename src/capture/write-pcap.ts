@@ -54,10 +54,11 @@ export function pcapWriter(options: PcapWriterOptions): CaptureWriter {
       if (packet.interfaceId !== undefined && packet.interfaceId !== 0) {
         throw new BpfError("bad-argument", `packet of interface ${packet.interfaceId}: a pcap file has only one, 0`);
       }
-      const units = (packet.timestamp ?? 0n) / nanosecondsPerUnit;
+      const { timestamp = 0n } = packet;
+      const units = timestamp / nanosecondsPerUnit;
       const seconds = units / unitsPerSecond;
-      if (units < 0n || seconds > 0xffff_ffffn) {
-        throw new BpfError("bad-argument", `timestamp ${packet.timestamp} ns is outside 1970..2106, what pcap counts`);
+      if (timestamp < 0n || seconds > 0xffff_ffffn) {
+        throw new BpfError("bad-argument", `timestamp ${timestamp} ns is outside 1970..2106, what pcap counts`);
       }
       out.u32(Number(seconds));
       out.u32(Number(units % unitsPerSecond));
