@@ -20,7 +20,7 @@ export type BpfErrorCode =
   | "bad-capture" //        a damaged or unknown capture file; `offset` and `packet` say where
   | "unsupported" //        a valid request this build, platform or kernel cannot serve
   | "not-available" //      the native addon is not there; `message` says why
-  | "system"; //            a failed system call; `errno` and `syscall` are set, `code` is the errno's name
+  | "system"; //            a failed system call; `errno`, `errnoName` and `syscall` are set, `cause` is Node's error
 
 /** One broken rule, or one error in a text: what, where and what was allowed. */
 export interface Violation {
@@ -48,6 +48,12 @@ export interface BpfErrorDetails {
   readonly offset?: number;
   /** Packet number in a capture, from 1. */
   readonly packet?: number;
+  /** Of a failed system call: the negative number, as in Node's errors. */
+  readonly errno?: number;
+  /** Of a failed system call: the errno's name, "EPERM"; `code` of Node's errors. */
+  readonly errnoName?: string;
+  /** Of a failed system call: its name, "setsockopt". */
+  readonly syscall?: string;
   /** The error underneath. */
   readonly cause?: unknown;
 }
@@ -72,6 +78,9 @@ export class BpfError extends Error {
   readonly index?: number;
   readonly offset?: number;
   readonly packet?: number;
+  readonly errno?: number;
+  readonly errnoName?: string;
+  readonly syscall?: string;
 
   constructor(code: BpfErrorCode, message: string, details: BpfErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -80,6 +89,9 @@ export class BpfError extends Error {
     if (details.index !== undefined) this.index = details.index;
     if (details.offset !== undefined) this.offset = details.offset;
     if (details.packet !== undefined) this.packet = details.packet;
+    if (details.errno !== undefined) this.errno = details.errno;
+    if (details.errnoName !== undefined) this.errnoName = details.errnoName;
+    if (details.syscall !== undefined) this.syscall = details.syscall;
   }
 }
 

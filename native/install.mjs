@@ -1,0 +1,78 @@
+// Makes the native addon when it can, and never fails an install.
+//
+//   node native/install.mjs            a fitting prebuilt binary is kept; else node-gyp builds; else one line, exit 0
+//   node native/install.mjs --strict   builds from source and exits 1 when that fails, with node-gyp's output
+//   node native/install.mjs --asan     a strict build with AddressSanitizer
+//
+// It runs before anything else of the package exists, so it imports nothing but Node.
+import { spawnSync } from "node:child_process";
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** npm's own node-gyp, the project's, or the one beside npm. */
+function findNodeGyp() {
+  const require = createRequire(join(root, "package.json"));
+  const candidates = [
+    () => process.env.npm_config_node_gyp,
+    () => require.resolve("node-gyp/bin/node-gyp.js"),
+    () => join(dirname(process.execPath), "../lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js"),
+    () => join(dirname(process.execPath), "../share/nodejs/npm/node_modules/node-gyp/bin/node-gyp.js"),
+  ];
+  for (const candidate of candidates) {
+    try {
+      const path = candidate();
+      if (path !== undefined && existsSync(path)) return path;
+    } catch {
+      // not resolvable: the next one
+    }
+  }
+  return undefined;
+}
+
+/** The arguments of node-gyp; headers beside the running Node save a download. */
+function gypArguments(asan) {
+  const prefix = dirname(dirname(process.execPath));
+  const headers = existsSync(join(prefix, "include/node/node_api.h"));
+  return ["rebuild", ...(headers ? [`--nodedir=${prefix}`] : []), ...(asan ? ["--", "-Dcbpf_asan=1"] : [])];
+}
+
+/** The folder of a prebuilt binary for this machine, as src/kernel/load.ts looks for it. */
+function prebuildFolder() {
+  // A musl program names its loader, /lib/ld-musl-ARCH.so.1, near its start.
+  const head = Buffer.alloc(4096);
+  const file = openSync(process.execPath, "r");
+  readSync(file, head, 0, head.length, 0);
+  closeSync(file);
+  return `${process.platform}-${process.arch}${head.includes("/ld-musl-") ? "-musl" : ""}`;
+}
+
+/** Builds, and says in one sentence why not: undefined when there is an addon afterwards. */
+function build({ strict, asan }) {
+  if (process.platform !== "linux") return `the kernel side needs Linux, this is ${process.platform}`;
+  if (!strict && existsSync(join(root, "prebuilds", prebuildFolder(), "cbpf.node"))) return undefined;
+  const gyp = findNodeGyp();
+  if (gyp === undefined) return "node-gyp was not found";
+  const run = spawnSync(process.execPath, [gyp, ...gypArguments(asan)], { cwd: root, encoding: "utf8" });
+  if (run.status === 0) return undefined;
+  const output = `${run.stdout ?? ""}${run.stderr ?? ""}`;
+  if (strict) process.stderr.write(output);
+  const reason = output.split("\n").findLast((line) => /gyp ERR! (stack )?(Error|not ok)|gyp ERR! find/.test(line));
+  return run.error?.message ?? reason?.replace(/^gyp ERR! (stack )?/, "").trim() ?? "node-gyp failed";
+}
+
+if (process.argv[1] !== undefined && fileURLToPath(import.meta.url) === process.argv[1]) {
+  const asan = process.argv.includes("--asan");
+  const strict = asan || process.argv.includes("--strict");
+  const problem = build({ strict, asan });
+  if (problem !== undefined) {
+    const advice = strict ? "" : "; the rest works, and `npx cbpf native build` tries again with all output";
+    console.error(`cbpf: no native addon: ${problem}${advice}`);
+    if (strict) process.exitCode = 1;
+  } else if (strict) {
+    console.log("cbpf: native addon built");
+  }
+}

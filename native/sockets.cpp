@@ -1,0 +1,191 @@
+// Sockets: making, naming, setting, sending, receiving, closing.  All are non-blocking and closed on exec.
+//
+// Addresses are struct sockaddr bytes, written and read in TypeScript.
+#include <linux/if_packet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "addon.h"
+#include "arguments.h"
+#include "namespaces.h"
+
+namespace cbpf {
+
+struct Address {
+  sockaddr_storage storage = {};
+  socklen_t length = 0;
+  const sockaddr* get() const { return length == 0 ? nullptr : reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+static Address address(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  View<uint8_t> given = bytes(info, index, name);
+  Address out;
+  if (given.length > sizeof out.storage) throw Napi::RangeError::New(info.Env(), std::string(name) + ": too long");
+  std::memcpy(&out.storage, given.data, given.length);
+  out.length = static_cast<socklen_t>(given.length);
+  return out;
+}
+
+static Napi::Uint8Array copy_bytes(Napi::Env env, const void* data, size_t length) {
+  Napi::Uint8Array out = Napi::Uint8Array::New(env, length);
+  if (length > 0) std::memcpy(out.Data(), data, length);
+  return out;
+}
+
+// openSocket(domain, type, protocol, netns?)
+static Napi::Value open_socket(const Napi::CallbackInfo& info) {
+  int domain = i32(info, 0, "domain");
+  int type = i32(info, 1, "type");
+  int protocol = i32(info, 2, "protocol");
+  int netns = absent(info, 3) ? -1 : fd(info, 3, "netns");
+  int made = in_namespace(netns, [&] { return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol); });
+  return answer(info.Env(), state(info.Env()).fds.take(made));
+}
+
+// openPair(domain, type): two connected descriptors, or -errno
+static Napi::Value open_pair(const Napi::CallbackInfo& info) {
+  int domain = i32(info, 0, "domain");
+  int type = i32(info, 1, "type");
+  int ends[2];
+  if (socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return answer(info.Env(), -1);
+  Napi::Array out = Napi::Array::New(info.Env(), 2);
+  for (uint32_t i = 0; i < 2; i++) out[i] = answer(info.Env(), state(info.Env()).fds.take(ends[i]));
+  return out;
+}
+
+// closeFd(fd): only what was opened here and not released
+static Napi::Value close_fd(const Napi::CallbackInfo& info) {
+  int number = owned_fd(info, 0, "fd");
+  state(info.Env()).fds.close(number);
+  return answer(info.Env(), 0);
+}
+
+// releaseFd(fd): from now on somebody else closes it
+static Napi::Value release_fd(const Napi::CallbackInfo& info) {
+  int number = owned_fd(info, 0, "fd");
+  state(info.Env()).fds.release(number);
+  return answer(info.Env(), 0);
+}
+
+static Napi::Value bind_socket(const Napi::CallbackInfo& info) {
+  int number = owned_fd(info, 0, "fd");
+  Address to = address(info, 1, "address");
+  return answer(info.Env(), bind(number, to.get(), to.length));
+}
+
+static Napi::Value connect_socket(const Napi::CallbackInfo& info) {
+  int number = owned_fd(info, 0, "fd");
+  Address to = address(info, 1, "address");
+  return answer(info.Env(), connect(number, to.get(), to.length));
+}
+
+// socketName(fd): the bytes of getsockname(), or -errno
+static Napi::Value socket_name(const Napi::CallbackInfo& info) {
+  sockaddr_storage name = {};
+  socklen_t length = sizeof name;
+  if (getsockname(fd(info, 0, "fd"), reinterpret_cast<sockaddr*>(&name), &length) != 0) return answer(info.Env(), -1);
+  return copy_bytes(info.Env(), &name, std::min<size_t>(length, sizeof name));
+}
+
+// setOption(fd, level, name, value): an int, or the bytes of a struct.  Structs are limited to options whose struct
+// holds no pointer: the kernel would follow it.
+static Napi::Value set_option(const Napi::CallbackInfo& info) {
+  int socket = fd(info, 0, "fd");
+  int level = i32(info, 1, "level");
+  int name = i32(info, 2, "name");
+  if (info[3].IsNumber()) {
+    int value = i32(info, 3, "value");
+    return answer(info.Env(), setsockopt(socket, level, name, &value, sizeof value));
+  }
+  View<uint8_t> value = bytes(info, 3, "value");
+  bool plain = (level == SOL_SOCKET && name == SO_BINDTODEVICE) ||
+               (level == SOL_PACKET && (name == PACKET_ADD_MEMBERSHIP || name == PACKET_DROP_MEMBERSHIP));
+  if (!plain) throw Napi::RangeError::New(info.Env(), "name: this option takes no bytes here");
+  return answer(info.Env(), setsockopt(socket, level, name, value.data, static_cast<socklen_t>(value.length)));
+}
+
+// getOption(fd, level, name, size): up to `size` bytes of the option's value, or -errno.  Eight times the memory is
+// set aside because SO_GET_FILTER counts in instructions of 8 bytes; it has its own function, and is refused here with
+// SO_PEERPIDFD (77), which would open a descriptor.
+static Napi::Value get_option(const Napi::CallbackInfo& info) {
+  int socket = fd(info, 0, "fd");
+  int level = i32(info, 1, "level");
+  int name = i32(info, 2, "name");
+  socklen_t length = static_cast<socklen_t>(integer(info, 3, "size", 0, 4096));
+  if (level == SOL_SOCKET && (name == SO_GET_FILTER || name == 77)) {
+    throw Napi::RangeError::New(info.Env(), "name: this option cannot be read here");
+  }
+  std::vector<uint8_t> value(8 * length + 8);
+  if (getsockopt(socket, level, name, value.data(), &length) != 0) return answer(info.Env(), -1);
+  return copy_bytes(info.Env(), value.data(), std::min<size_t>(length, value.size()));
+}
+
+// sendBytes(fd, bytes, address?): the number of bytes sent
+static Napi::Value send_bytes(const Napi::CallbackInfo& info) {
+  int number = owned_fd(info, 0, "fd");
+  View<uint8_t> data = bytes(info, 1, "bytes");
+  Address to;
+  if (!absent(info, 2)) to = address(info, 2, "address");
+  return answer(info.Env(), sendto(number, data.data, data.length, MSG_DONTWAIT | MSG_NOSIGNAL, to.get(), to.length));
+}
+
+// Descriptors sent along with a message are open already: close them, since nobody asked for them.
+static void close_passed_fds(msghdr& message) {
+  for (cmsghdr* item = CMSG_FIRSTHDR(&message); item != nullptr; item = CMSG_NXTHDR(&message, item)) {
+    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
+    size_t count = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int passed;
+      std::memcpy(&passed, CMSG_DATA(item) + i * sizeof(int), sizeof passed);
+      close(passed);
+    }
+  }
+}
+
+// receive(fd, into): { length, flags, address, control } of the next message, or -errno (-EAGAIN when there is none).
+// `length` is the message's own, also when `into` is shorter; `control` is a run of struct cmsghdr.
+static Napi::Value receive(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  int number = owned_fd(info, 0, "fd");
+  View<uint8_t> into = bytes(info, 1, "into");
+  sockaddr_storage from = {};
+  alignas(cmsghdr) uint8_t control[512];
+  iovec part = {into.data, into.length};
+  msghdr message = {};
+  message.msg_name = &from;
+  message.msg_namelen = sizeof from;
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t length = recvmsg(number, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+  if (length < 0) return answer(env, -1);
+  close_passed_fds(message);
+  Napi::Object out = Napi::Object::New(env);
+  out["length"] = cbpf::number(env, static_cast<double>(length));
+  out["flags"] = cbpf::number(env, message.msg_flags);
+  out["address"] = copy_bytes(env, &from, std::min<size_t>(message.msg_namelen, sizeof from));
+  out["control"] = copy_bytes(env, control, message.msg_controllen);
+  return out;
+}
+
+void add_sockets(Napi::Env env, Napi::Object exports) {
+  exports["openSocket"] = Napi::Function::New(env, open_socket, "openSocket");
+  exports["openPair"] = Napi::Function::New(env, open_pair, "openPair");
+  exports["closeFd"] = Napi::Function::New(env, close_fd, "closeFd");
+  exports["releaseFd"] = Napi::Function::New(env, release_fd, "releaseFd");
+  exports["bindSocket"] = Napi::Function::New(env, bind_socket, "bindSocket");
+  exports["connectSocket"] = Napi::Function::New(env, connect_socket, "connectSocket");
+  exports["socketName"] = Napi::Function::New(env, socket_name, "socketName");
+  exports["setOption"] = Napi::Function::New(env, set_option, "setOption");
+  exports["getOption"] = Napi::Function::New(env, get_option, "getOption");
+  exports["sendBytes"] = Napi::Function::New(env, send_bytes, "sendBytes");
+  exports["receive"] = Napi::Function::New(env, receive, "receive");
+}
+
+}  // namespace cbpf
