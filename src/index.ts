@@ -2,7 +2,7 @@
  * The package `cbpf`: the classic BPF machine.  Re-exports only.
  */
 export { type Analysis, analyze } from "./analyze/analyze.ts";
-export { type Coverage, coverage } from "./analyze/coverage.ts";
+export { type Coverage, CoverageCounter, coverage } from "./analyze/coverage.ts";
 export { BpfError, type BpfErrorCode, type Violation } from "./base/errors.ts";
 export type { Span } from "./base/source-text.ts";
 export { interpreter, MAX_BACKWARD_JUMPS } from "./interpreter/interpreter.ts";

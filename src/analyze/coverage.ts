@@ -36,24 +36,37 @@ export interface Coverage {
  * ```
  */
 export function coverage(program: VerifiedProgram, traces: Iterable<Iterable<CoveredStep>>): Coverage {
-  const { instructions, isa } = program;
-  const runs = instructions.map(() => 0);
-  const aborts = instructions.map(() => 0);
-  const branches = instructions.map(({ code }) =>
-    isa.known(code)?.does.kind === "branch" ? { yes: 0, no: 0 } : undefined,
-  );
-  let packets = 0;
-  let matched = 0;
-  for (const steps of traces) {
-    packets++;
-    for (const step of steps) {
-      runs[step.index]!++;
-      const branch = branches[step.index];
-      if (branch !== undefined) branch[step.taken ? "yes" : "no"]++;
-      if (step.end === undefined) continue;
-      if (step.end.verdict !== 0) matched++;
-      if (step.end.reason !== "return" && step.end.reason !== "extension") aborts[step.index]!++;
+  const counter = new CoverageCounter(program);
+  for (const steps of traces) counter.add(steps);
+  return counter;
+}
+
+/** Counts runs as they come, for captures that are not held in memory. */
+export class CoverageCounter implements Coverage {
+  packets = 0;
+  matched = 0;
+  readonly runs: number[];
+  readonly branches: ({ yes: number; no: number } | undefined)[];
+  readonly aborts: number[];
+
+  constructor({ instructions, isa }: VerifiedProgram) {
+    this.runs = instructions.map(() => 0);
+    this.aborts = instructions.map(() => 0);
+    this.branches = instructions.map(({ code }) =>
+      isa.known(code)?.does.kind === "branch" ? { yes: 0, no: 0 } : undefined,
+    );
+  }
+
+  /** Counts one packet's run. */
+  add(steps: Iterable<CoveredStep>): void {
+    this.packets++;
+    for (const { index, taken, end } of steps) {
+      this.runs[index]!++;
+      const branch = this.branches[index];
+      if (branch !== undefined) branch[taken ? "yes" : "no"]++;
+      if (end === undefined) continue;
+      if (end.verdict !== 0) this.matched++;
+      if (end.reason !== "return" && end.reason !== "extension") this.aborts[index]!++;
     }
   }
-  return { packets, matched, runs, branches, aborts };
 }

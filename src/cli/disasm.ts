@@ -1,0 +1,18 @@
+/** `cbpf disasm`: shows any program, and any bytes, as assembly. */
+import type { Command } from "./command.ts";
+import { writeProgram } from "./convert.ts";
+import { PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
+
+export const command: Command = {
+  usage: "[--listing] [--from FORMAT] PROGRAM",
+  summary: "show a program as assembly, valid or not",
+  options: {
+    listing: { type: "boolean", short: "l", help: "numbered lines, as tcpdump -d prints them" },
+    ...PROGRAM_OPTIONS,
+  },
+  positionals: [1, 1],
+  async run(args, terminal) {
+    const program = await readProgram(args.positionals[0]!, args, terminal);
+    return writeProgram(program.instructions, args.flag("listing") ? "tcpdump-d" : "asm", args, terminal);
+  },
+};

@@ -1,0 +1,264 @@
+/** `cbpf run`: the main job.  A program, captures, and the packets that it picks. */
+
+import { realpathSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { BpfError } from "../base/errors.ts";
+import type { CaptureBatch } from "../capture/batch.ts";
+import type { CaptureWriter } from "../capture/write.ts";
+import { pcapWriter } from "../capture/write-pcap.ts";
+import { pcapngWriter } from "../capture/write-pcapng.ts";
+import { linktypeName } from "../link/linktypes.ts";
+import { Program } from "../vm/program.ts";
+import { needsContext, withContexts } from "./capture-context.ts";
+import { captureBatches } from "./capture-file.ts";
+import { type Arguments, about, type Command, EXIT, UsageError } from "./command.ts";
+import { packetLine } from "./packet-line.ts";
+import { PROGRAM_OPTIONS, readProgram, refuseTwoStdins } from "./program-argument.ts";
+import { styled, type Terminal } from "./terminal.ts";
+
+/** Milliseconds between progress lines. */
+const PROGRESS_EVERY = 200;
+/** Bytes collected before they are written. */
+const WRITE_EVERY = 1 << 18;
+
+export const command: Command = {
+  usage: "[-w OUT] [--count] [--invert] [--snaplen N] [--json] PROGRAM CAPTURE...",
+  summary: "run a program over capture files and show, count or write the packets it picks",
+  details:
+    "CAPTURE is a pcap or pcapng file, gzip-compressed or not, or - for standard input.\n" +
+    "OUT is written as pcapng when its name ends so, and as pcap otherwise; - is standard output.\n" +
+    "Exit status 0 when a packet was picked, 1 when none was.",
+  options: {
+    write: { type: "string", short: "w", value: "OUT", help: "write the picked packets to a capture file" },
+    count: { type: "boolean", short: "c", help: "print only how many packets were picked" },
+    invert: { type: "boolean", short: "v", help: "pick the packets with verdict 0" },
+    snaplen: { type: "string", value: "N", help: "cut packets to N bytes before the program sees them" },
+    json: { type: "boolean", help: "print one JSON object a picked packet" },
+    profile: { type: "string", value: "NAME", help: "whose rules the program must obey: linux (default) or libpcap" },
+    ...PROGRAM_OPTIONS,
+  },
+  positionals: [2, Number.POSITIVE_INFINITY],
+  async run(args, terminal) {
+    const [programArgument, ...captures] = args.positionals as [string, ...string[]];
+    refuseTwoStdins(args.positionals);
+    const { instructions, name } = await readProgram(programArgument, args, terminal);
+    const profile = args.choice("profile", ["linux", "libpcap"] as const) ?? "linux";
+    const program = named(name, () => Program.fromInstructions(instructions, { profile }));
+    const sink = await openSink(args, captures, terminal);
+    const totals = { packets: 0, matched: 0 };
+    try {
+      for (const capture of captures) await runCapture(program, capture, sink, totals, args, terminal);
+    } finally {
+      await sink.close();
+    }
+    if (args.flag("count")) {
+      await terminal.write(args.flag("json") ? `${JSON.stringify(totals)}\n` : `${totals.matched}\n`);
+    }
+    return totals.matched > 0 ? EXIT.matched : EXIT.nothing;
+  },
+};
+
+async function runCapture(
+  program: Program,
+  capture: string,
+  sink: Sink,
+  totals: { packets: number; matched: number },
+  args: Arguments,
+  terminal: Terminal,
+): Promise<void> {
+  const filter = program.filter();
+  const snaplen = args.number("snaplen", 0, 0x7fffffff);
+  const picksZero = args.flag("invert");
+  const contexts = needsContext(program.verified);
+  let verdicts = new Uint32Array(0);
+  let shownAt = Date.now();
+  for await (const batch of captureBatches(capture, terminal)) {
+    if (snaplen !== undefined) cut(batch, snaplen);
+    if (verdicts.length < batch.count) verdicts = new Uint32Array(batch.count);
+    filter.runBatch(contexts ? withContexts(batch) : batch, verdicts);
+    totals.packets += batch.count;
+    for (let i = 0; i < batch.count; i++) {
+      if ((verdicts[i] === 0) !== picksZero) continue;
+      totals.matched++;
+      sink.take(batch, i, verdicts[i]!, capture);
+    }
+    await sink.flush(false);
+    if (Date.now() - shownAt > PROGRESS_EVERY) {
+      shownAt = Date.now();
+      terminal.progress(`${capture}: ${totals.packets} packets, ${totals.matched} picked`);
+    }
+  }
+}
+
+/** Cuts the captured bytes of every packet; lengths on the wire stay. */
+function cut(batch: CaptureBatch, snaplen: number): void {
+  for (let i = 0; i < batch.count; i++) batch.table[2 * i + 1] = Math.min(batch.table[2 * i + 1]!, snaplen);
+}
+
+/** Where picked packets go. */
+interface Sink {
+  take(batch: CaptureBatch, i: number, verdict: number, capture: string): void;
+  /** Writes what was collected; `all` or when it is much. */
+  flush(all: boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
+async function openSink(args: Arguments, captures: readonly string[], terminal: Terminal): Promise<Sink> {
+  const out = args.text("write");
+  if (out !== undefined) {
+    if (args.flag("json") || (args.flag("count") && out === "-"))
+      throw new UsageError("-w goes with neither --json nor --count to standard output");
+    return fileSink(out, captures, terminal);
+  }
+  if (args.flag("count")) return { take() {}, async flush() {}, async close() {} };
+  return textSink(
+    args.flag("json") ? jsonLine : (batch, i, verdict) => listLine(terminal, batch, i, verdict),
+    terminal,
+  );
+}
+
+type Line = (batch: CaptureBatch, i: number, verdict: number, capture: string) => string;
+
+function textSink(line: Line, terminal: Terminal): Sink {
+  let text = "";
+  const flush = async (all: boolean): Promise<void> => {
+    if (text === "" || (!all && text.length < WRITE_EVERY)) return;
+    const data = text;
+    text = "";
+    await terminal.write(data);
+  };
+  return {
+    take(...packet) {
+      text += line(...packet);
+    },
+    flush,
+    close: () => flush(true),
+  };
+}
+
+function jsonLine(batch: CaptureBatch, i: number, verdict: number, capture: string): string {
+  const row = {
+    file: capture,
+    number: batch.firstNumber + i,
+    timestamp: batch.timestamp(i).toString(),
+    captured: batch.table[2 * i + 1],
+    length: batch.lengths[i],
+    interface: batch.interfaceIds[i],
+    linktype: linktypeName(batch.linktype),
+    verdict,
+  };
+  return `${JSON.stringify(row)}\n`;
+}
+
+function listLine(terminal: Terminal, batch: CaptureBatch, i: number, verdict: number): string {
+  const number = String(batch.firstNumber + i).padStart(7);
+  const length = `${batch.lengths[i]}`.padStart(6);
+  const summary = packetLine(batch.data(i), batch.linktype);
+  return `${styled(terminal, "dim", number)}  ${time(batch.timestamp(i))} ${length} bytes  ${summary}${verdict === 0 ? "  (verdict 0)" : ""}\n`;
+}
+
+/** UTC, to the microsecond. */
+function time(nanoseconds: bigint): string {
+  const date = new Date(Number(nanoseconds / 1_000_000n));
+  if (Number.isNaN(date.getTime())) return `${nanoseconds} ns`;
+  const fraction = String((nanoseconds / 1000n) % 1_000_000n).padStart(6, "0");
+  return `${date.toISOString().slice(0, 19).replace("T", " ")}.${fraction}`;
+}
+
+/** A capture file; made when the first packet, or the end, shows which link type it has. */
+async function fileSink(out: string, captures: readonly string[], terminal: Terminal): Promise<Sink> {
+  if (out !== "-" && captures.some((capture) => sameFile(capture, out))) {
+    throw new UsageError(`-w ${out} would overwrite a capture that is read`);
+  }
+  const file = out === "-" ? undefined : await open(out, "w");
+  const target = out.endsWith(".pcapng") ? pcapngTarget() : pcapTarget(out);
+  const flush = async (all: boolean): Promise<void> => {
+    if (!all && target.pending() < WRITE_EVERY) return;
+    const bytes = target.take();
+    if (bytes.length === 0) return;
+    if (file === undefined) await terminal.write(bytes);
+    else await file.write(bytes);
+  };
+  return {
+    take: (batch, i) => target.write(batch, i),
+    flush,
+    async close() {
+      try {
+        await flush(true);
+      } finally {
+        await file?.close();
+      }
+    },
+  };
+}
+
+interface Target {
+  write(batch: CaptureBatch, i: number): void;
+  pending(): number;
+  take(): Uint8Array;
+}
+
+/** One link type, microseconds or, when the first interface has finer times, nanoseconds. */
+function pcapTarget(out: string): Target {
+  let writer: CaptureWriter | undefined;
+  let linktype = 1;
+  return {
+    write(batch, i) {
+      if (writer === undefined) {
+        ({ linktype } = batch);
+        const { timestampResolution } = batch.interfaces[batch.interfaceIds[i]!]!;
+        writer = pcapWriter({ linktype, timestampUnit: timestampResolution === 6 ? "us" : "ns" });
+      }
+      if (batch.linktype !== linktype) {
+        throw new BpfError(
+          "unsupported",
+          `${out}: a pcap file holds one link type, and there are ${linktypeName(linktype)} and ` +
+            `${linktypeName(batch.linktype)}; write a file named *.pcapng`,
+        );
+      }
+      const { data, originalLength, timestamp } = batch.packet(i);
+      writer.write({ data, originalLength, timestamp });
+    },
+    pending: () => writer?.pending ?? 0,
+    take() {
+      writer ??= pcapWriter({ linktype });
+      return writer.take();
+    },
+  };
+}
+
+/** Every interface that was read gets one of its own. */
+function pcapngTarget(): Target {
+  const writer = pcapngWriter();
+  const numbers = new Map<unknown, number>();
+  return {
+    write(batch, i) {
+      const packet = batch.packet(i);
+      let interfaceId = numbers.get(packet.interface);
+      if (interfaceId === undefined) {
+        interfaceId = writer.addInterface(packet.interface);
+        numbers.set(packet.interface, interfaceId);
+      }
+      const { data, originalLength, timestamp } = packet;
+      writer.write({ data, originalLength, timestamp, interfaceId });
+    },
+    pending: () => writer.pending,
+    take: () => writer.take(),
+  };
+}
+
+function sameFile(a: string, b: string): boolean {
+  try {
+    return realpathSync(a) === realpathSync(b);
+  } catch {
+    return false;
+  }
+}
+
+function named<T>(name: string, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw about(name, error);
+  }
+}
