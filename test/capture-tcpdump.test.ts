@@ -69,8 +69,31 @@ function byUs(path: string): { packets: Plain[]; error: BpfError | undefined } {
   return { packets, error: undefined };
 }
 
+/** libpcap refuses a file whose interfaces differ in link type, so this one is compared part by part. */
+const TWO_LINKS = "two-links.pcapng";
+
 describe.skipIf(noTcpdump)("read as tcpdump reads", () => {
-  test.each(captures.map((path) => [path.split("/").at(-1)!, path]))("%s", (name, path) => {
+  test("two interfaces of different link types: the packets of the two captures that were joined", () => {
+    const own = folders[1]!;
+    for (const [id, linktype, part] of [
+      [0, 1, "ping.pcap"],
+      [1, 276, "cooked.pcap"],
+    ] as const) {
+      const joined: Plain[] = [];
+      for (const { interfaceId, interface: from, timestamp, data, originalLength } of readCaptureSync(
+        readFileSync(join(own, TWO_LINKS)),
+      )) {
+        if (interfaceId !== id) continue;
+        expect(from).toMatchObject({ linktype, name: part });
+        joined.push({ timestamp, data: Buffer.from(data), originalLength });
+      }
+      expect(joined).toEqual(byTcpdump(join(own, part)).packets);
+      expect(joined.length).toBeGreaterThan(0);
+    }
+  });
+
+  const comparable = captures.filter((path) => !path.endsWith(TWO_LINKS));
+  test.each(comparable.map((path) => [path.split("/").at(-1)!, path]))("%s", (name, path) => {
     const theirs = byTcpdump(path);
     const ours = byUs(path);
     // tcpdump -w keeps 32 bits of the seconds.
