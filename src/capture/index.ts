@@ -1,6 +1,5 @@
 /** Capture files, read and written: the sub-path `cbpf/capture`. */
 export { CaptureBatch, type CaptureHeader, type CaptureInterface, Packet } from "./batch.ts";
-export { MAXIMUM_SNAPLEN } from "./limits.ts";
 export {
   type Capture,
   type ReadableStreamLike,

@@ -1,29 +1,15 @@
 /**
  * How large a packet and a block may claim to be, so that a damaged length is found before anything is allocated.
  *
- * The bounds are libpcap's: max_snaplen_for_dlt() and MAXIMUM_SNAPLEN in pcap-common.c and pcap-int.h, and
- * INITIAL_MAX_BLOCKSIZE, MAX_BLOCKSIZE_FOR_SNAPLEN and BT_SHB_INSANE_MAX in sf-pcapng.c.  The numbers are those
- * that tcpdump 4.99.3 with libpcap 1.10.3 enforces.
+ * The bounds are libpcap's: pcap_adjust_snapshot() in pcap-common.c, and INITIAL_MAX_BLOCKSIZE,
+ * MAX_BLOCKSIZE_FOR_SNAPLEN and BT_SHB_INSANE_MAX in sf-pcapng.c.  The numbers are those that tcpdump 4.99.3 with
+ * libpcap 1.10.3 enforces.
  */
-
-/** Bytes that one packet of most link types can have at most; also the snaplen written when none is asked for. */
-export const MAXIMUM_SNAPLEN = 262_144;
-
-/** Link types whose packets can be larger: D-Bus messages, EBHSCR frames, USB transfers. */
-const LARGER: ReadonlyMap<number, number> = new Map([
-  [231, 128 * 1024 * 1024], // DBUS
-  [279, 8 * 1024 * 1024], //   EBHSCR
-  [249, 1024 * 1024], //       USBPCAP
-]);
-
-/** Bytes that one packet of a link type can have at most. */
-export function maximumPacketLength(linktype: number): number {
-  return LARGER.get(linktype) ?? MAXIMUM_SNAPLEN;
-}
+import { maximumPacketOf } from "../link/linktypes.ts";
 
 /** The snaplen that a header's field stands for: 0 and what no int32 holds mean "no limit but the link type's". */
 export function effectiveSnaplen(field: number, linktype: number): number {
-  return field === 0 || field > 0x7fff_ffff ? maximumPacketLength(linktype) : field;
+  return field === 0 || field > 0x7fff_ffff ? maximumPacketOf(linktype) : field;
 }
 
 /** Bytes of the largest pcapng block that is read, before an interface of a large link type raises it. */
@@ -34,5 +20,5 @@ export const MAXIMUM_SECTION_HEADER = 1024 * 1024;
 
 /** Bytes of the largest block that can hold a packet of a link type: header, packet, 128 KiB of options, trailer. */
 export function maximumBlock(linktype: number): number {
-  return Math.max(MAXIMUM_BLOCK, 8 + 20 + maximumPacketLength(linktype) + 131_072 + 4);
+  return Math.max(MAXIMUM_BLOCK, 8 + 20 + maximumPacketOf(linktype) + 131_072 + 4);
 }

@@ -6,9 +6,10 @@
  *
  * @see draft-ietf-opsawg-pcap; libpcap sf-pcap.c, pcap_check_header() and pcap_next_packet().
  */
+import { maximumPacketOf } from "../link/linktypes.ts";
 import type { CaptureBatch, CaptureHeader, CaptureInterface } from "./batch.ts";
 import { type Decoder, damage, type Window } from "./decoder.ts";
-import { effectiveSnaplen, maximumPacketLength } from "./limits.ts";
+import { effectiveSnaplen } from "./limits.ts";
 import { microseconds, nanoseconds } from "./timestamps.ts";
 
 export const PCAP_MAGIC = { microseconds: 0xa1b2c3d4, nanoseconds: 0xa1b23c4d, modified: 0xa1b2cd34 } as const;
@@ -106,7 +107,7 @@ export class PcapDecoder implements Decoder {
     const word = view.getUint32(at + 20, littleEndian);
     const linktype = word & 0x03ff_ffff;
     this.snaplen = effectiveSnaplen(view.getUint32(at + 16, littleEndian), linktype);
-    this.maximum = maximumPacketLength(linktype);
+    this.maximum = maximumPacketOf(linktype);
     if (magic === PCAP_MAGIC.modified) {
       this.recordHeader = 24;
       this.snaplen += 14; // that libpcap counted the snaplen behind the link-layer header; libpcap 1.10 adds as much

@@ -7,15 +7,10 @@
  *
  * @see draft-ietf-opsawg-pcapng; libpcap sf-pcapng.c.
  */
+import { maximumPacketOf } from "../link/linktypes.ts";
 import type { CaptureBatch, CaptureHeader, CaptureInterface } from "./batch.ts";
 import { type Decoder, damage, type Window } from "./decoder.ts";
-import {
-  effectiveSnaplen,
-  MAXIMUM_BLOCK,
-  MAXIMUM_SECTION_HEADER,
-  maximumBlock,
-  maximumPacketLength,
-} from "./limits.ts";
+import { effectiveSnaplen, MAXIMUM_BLOCK, MAXIMUM_SECTION_HEADER, maximumBlock } from "./limits.ts";
 import { refuseResolution, unitClock } from "./timestamps.ts";
 
 /** Block types that are read or written. */
@@ -47,6 +42,8 @@ export class PcapngDecoder implements Decoder {
   wantedFor = "a block header";
   private littleEndian = true;
   private interfaces: CaptureInterface[] = [];
+  /** Bytes that a packet of interface i can have. */
+  private packetLimits: number[] = [];
   private maximum = MAXIMUM_BLOCK;
 
   decode(window: Window, at: number, batch: CaptureBatch): number {
@@ -124,7 +121,7 @@ export class PcapngDecoder implements Decoder {
       batch.timeLow[n] = view.getUint32(fields + 8, littleEndian);
       batch.lengths[n] = view.getUint32(fields + 16, littleEndian);
     }
-    const most = Math.min(from.snaplen, maximumPacketLength(from.linktype));
+    const most = this.packetLimits[id]!;
     if (captured > most) {
       throw this.damaged(`captured length ${captured} is larger than ${most}, the interface's most`, window, at, batch);
     }
@@ -163,6 +160,7 @@ export class PcapngDecoder implements Decoder {
     }
     // The section length is not used: blocks tell where they end.
     this.interfaces = [];
+    this.packetLimits = [];
     this.maximum = MAXIMUM_BLOCK;
     batch.interfaces = this.interfaces;
     this.header = {
@@ -184,10 +182,12 @@ export class PcapngDecoder implements Decoder {
     const offset = options.offset ?? 0n;
     const refused = refuseResolution(resolution);
     if (refused !== undefined) throw this.damaged(refused, window, at, batch);
+    const snaplen = effectiveSnaplen(view.getUint32(at + 12, this.littleEndian), linktype);
+    this.packetLimits.push(Math.min(snaplen, maximumPacketOf(linktype)));
     this.interfaces.push({
       id: this.interfaces.length,
       linktype,
-      snaplen: effectiveSnaplen(view.getUint32(at + 12, this.littleEndian), linktype),
+      snaplen,
       ...(options.name === undefined ? {} : { name: options.name }),
       ...(options.fcsBits === undefined ? {} : { fcsBits: options.fcsBits }),
       timestampResolution: resolution,

@@ -1,13 +1,13 @@
 /** Writes pcap files: one link type, micro- or nanoseconds. */
 import { BpfError } from "../base/errors.ts";
-import { MAXIMUM_SNAPLEN, maximumPacketLength } from "./limits.ts";
+import { maximumPacketOf } from "../link/linktypes.ts";
 import { PCAP_MAGIC } from "./pcap.ts";
 import { type CaptureWriter, checkPacket, checkRange, Output, type PacketToWrite } from "./write.ts";
 
 export interface PcapWriterOptions {
   /** LINKTYPE_* number. */
   readonly linktype: number;
-  /** Bytes kept of a packet at most; 262144 by default, or what the link type needs. */
+  /** Bytes kept of a packet at most; by default what the link type needs, mostly 262144. */
   readonly snaplen?: number;
   /** Unit of the timestamps' fractions; microseconds by default, which cut finer times off. */
   readonly timestampUnit?: "us" | "ns";
@@ -28,13 +28,13 @@ export interface PcapWriterOptions {
  * ```
  */
 export function pcapWriter(options: PcapWriterOptions): CaptureWriter {
-  const { linktype, snaplen = Math.max(MAXIMUM_SNAPLEN, maximumPacketLength(linktype)), littleEndian = true } = options;
+  const { linktype, snaplen = maximumPacketOf(linktype), littleEndian = true } = options;
   checkRange("link type", linktype, 0xffff);
   checkRange("snaplen", snaplen - 1, 0x7fff_fffe);
   const inNanoseconds = options.timestampUnit === "ns";
   const nanosecondsPerUnit = inNanoseconds ? 1n : 1000n;
   const unitsPerSecond = 1_000_000_000n / nanosecondsPerUnit;
-  const most = Math.min(snaplen, maximumPacketLength(linktype));
+  const most = Math.min(snaplen, maximumPacketOf(linktype));
 
   const out = new Output(littleEndian);
   out.u32(inNanoseconds ? PCAP_MAGIC.nanoseconds : PCAP_MAGIC.microseconds);

@@ -1,6 +1,7 @@
 /** Writes pcapng files: one section, any number of interfaces, packets in Enhanced Packet Blocks. */
 import { BpfError } from "../base/errors.ts";
-import { effectiveSnaplen, maximumPacketLength } from "./limits.ts";
+import { maximumPacketOf } from "../link/linktypes.ts";
+import { effectiveSnaplen } from "./limits.ts";
 import { BLOCK, BYTE_ORDER_MAGIC, OPTION } from "./pcapng.ts";
 import { refuseResolution, unitsPerSecond } from "./timestamps.ts";
 import { type CaptureWriter, checkPacket, checkRange, Output, type PacketToWrite } from "./write.ts";
@@ -105,7 +106,7 @@ export function pcapngWriter(options: PcapngWriterOptions = {}): PcapngWriter {
       }
       out.u32(OPTION.end);
     });
-    const most = Math.min(effectiveSnaplen(snaplen, linktype), maximumPacketLength(linktype));
+    const most = Math.min(effectiveSnaplen(snaplen, linktype), maximumPacketOf(linktype));
     return interfaces.push({ linktype, most, units: unitsPerSecond(timestampResolution), offset: timestampOffset }) - 1;
   }
 

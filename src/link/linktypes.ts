@@ -4,7 +4,7 @@
  * A capture file holds a LINKTYPE_* number, a filter is compiled for a DLT_* number.  They are the same but for a few
  * early ones whose DLT_* numbers differ between systems; the `dlt` column has those of Linux.
  *
- * Numbers and names: tcpdump.org/linktypes.html and libpcap pcap/dlt.h, pcap-common.c.
+ * Numbers, names and sizes: tcpdump.org/linktypes.html and libpcap pcap/dlt.h, pcap-common.c.
  */
 
 export interface LinkType {
@@ -18,7 +18,14 @@ export interface LinkType {
   readonly alias?: string;
   /** A few words for people, where they say more than the name. */
   readonly description?: string;
+  /** Bytes that one packet can have, where that is more than {@link MAXIMUM_PACKET}. */
+  readonly maximumPacket?: number;
 }
+
+/** Bytes that one packet of most link types can have: MAXIMUM_SNAPLEN, libpcap pcap-int.h. */
+export const MAXIMUM_PACKET = 262_144;
+
+const MIB = 1024 * 1024;
 
 // biome-ignore format: a table
 export const LINK_TYPES: readonly LinkType[] = [
@@ -165,7 +172,7 @@ export const LINK_TYPES: readonly LinkType[] = [
   row(228, "IPV4",                       "IPv4"),
   row(229, "IPV6",                       "IPv6"),
   row(230, "IEEE802_15_4_NOFCS",         "802.15.4 without FCS"),
-  row(231, "DBUS",                       "D-Bus messages"),
+  row(231, "DBUS",                       "D-Bus messages", { maximumPacket: 128 * MIB }),
   row(232, "JUNIPER_VS"),
   row(233, "JUNIPER_SRX_E2E"),
   row(234, "JUNIPER_FIBRECHANNEL"),
@@ -183,7 +190,7 @@ export const LINK_TYPES: readonly LinkType[] = [
   row(246, "PFSYNC",                     "pfsync"),
   row(247, "INFINIBAND",                 "InfiniBand"),
   row(248, "SCTP",                       "SCTP"),
-  row(249, "USBPCAP",                    "USB, USBPcap header"),
+  row(249, "USBPCAP",                    "USB, USBPcap header", { maximumPacket: MIB }),
   row(250, "RTAC_SERIAL"),
   row(251, "BLUETOOTH_LE_LL",            "Bluetooth LE"),
   row(252, "WIRESHARK_UPPER_PDU"),
@@ -213,7 +220,7 @@ export const LINK_TYPES: readonly LinkType[] = [
   row(276, "LINUX_SLL2",                 "Linux cooked, v2"),
   row(277, "SERCOS_MONITOR",             "Sercos monitor"),
   row(278, "OPENVIZSLA",                 "USB of OpenVizsla"),
-  row(279, "EBHSCR",                     "EBHSCR frames"),
+  row(279, "EBHSCR",                     "EBHSCR frames", { maximumPacket: 8 * MIB }),
   row(280, "VPP_DISPATCH",               "VPP graph trace"),
   row(281, "DSA_TAG_BRCM",               "Ethernet, Broadcom tag"),
   row(282, "DSA_TAG_BRCM_PREPEND",       "Broadcom tag before Ethernet"),
@@ -230,7 +237,7 @@ function row(
   linktype: number,
   name: string,
   description?: string,
-  other: { readonly alias?: string; readonly dlt?: number } = {},
+  other: { readonly alias?: string; readonly dlt?: number; readonly maximumPacket?: number } = {},
 ): LinkType {
   return Object.freeze({
     linktype,
@@ -265,4 +272,9 @@ export function linktypeFromName(name: string): number | undefined {
 /** The DLT_* number, on Linux, that a filter for packets of this LINKTYPE_* is compiled for. */
 export function dltOf(linktype: number): number {
   return linktypeRow(linktype)?.dlt ?? linktype;
+}
+
+/** Bytes that one packet of a LINKTYPE_* can have at most, as libpcap's max_snaplen_for_dlt() has it. */
+export function maximumPacketOf(linktype: number): number {
+  return linktypeRow(linktype)?.maximumPacket ?? MAXIMUM_PACKET;
 }
