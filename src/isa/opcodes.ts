@@ -36,27 +36,27 @@ export type Does =
   | { readonly kind: "return"; readonly src: "k" | "a" }
   | { readonly kind: "move"; readonly dst: Register };
 
-export interface OpcodeRow<Code extends number = number, Name extends string = string> {
+export interface OpcodeRow<Code extends number = number, Name extends string = string, What extends Does = Does> {
   readonly code: Code;
   readonly name: Name;
   readonly mnemonic: string;
   readonly operand: string;
-  readonly does: Does;
+  readonly does: What;
   readonly reads: string;
   readonly writes: string;
   readonly pseudo: string;
 }
 
-function row<const Code extends number, const Name extends string>(
+function row<const Code extends number, const Name extends string, const What extends Does>(
   code: Code,
   name: Name,
   mnemonic: string,
   operand: string,
-  does: Does,
+  does: What,
   reads: string,
   writes: string,
   pseudo: string,
-): OpcodeRow<Code, Name> {
+): OpcodeRow<Code, Name, What> {
   return Object.freeze({ code, name, mnemonic, operand, does: Object.freeze(does), reads, writes, pseudo });
 }
 

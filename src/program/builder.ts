@@ -12,7 +12,7 @@ import { type Instruction, instructionsFrom } from "./instruction.ts";
 const MAX_BRANCH = 0xff;
 
 /** Names of conditional jumps. */
-type BranchName = Extract<(typeof OPCODES)[number], { does: { kind: "branch" } }>["name"] & OpcodeName;
+type BranchName = Extract<(typeof OPCODES)[number], { does: { kind: "branch" } }>["name"];
 
 interface Pending {
   readonly code: number;
