@@ -49,10 +49,11 @@ export const command: Command = {
     try {
       for (const capture of captures) await runCapture(program, capture, sink, totals, args, terminal);
     } finally {
+      // What stands in front of damage counts, and is written, like everything else.
       await sink.close();
-    }
-    if (args.flag("count")) {
-      await terminal.write(args.flag("json") ? `${JSON.stringify(totals)}\n` : `${totals.matched}\n`);
+      if (args.flag("count")) {
+        await terminal.write(args.flag("json") ? `${JSON.stringify(totals)}\n` : `${totals.matched}\n`);
+      }
     }
     return totals.matched > 0 ? EXIT.matched : EXIT.nothing;
   },
