@@ -500,6 +500,18 @@ describe("reading", () => {
     expect(peak - before).toBeLessThan(64 * 1024 * 1024);
   });
 
+  test("a promised length allocates nothing", () => {
+    // A D-Bus packet may have 128 MiB; this one promises them and has 100 bytes.
+    const header = file("a1b2c3d4 0002 0004 00000000 00000000 00000000 000000e7 00000000 00000000 08000000 08000000");
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 50; i++) {
+      const read = readAll([header, new Uint8Array(100)]);
+      expect(read.error).toMatchObject({ code: "bad-capture", offset: 24, packet: 1 });
+      expect(read.error!.message).toMatch(/file ends 116 bytes into a packet of 134217744/);
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(50 * 1024 * 1024);
+  });
+
   test.each([
     ["1f8b08", true],
     ["1f8b", true],
