@@ -349,6 +349,16 @@ describe("pcapng", () => {
     expect(read.error).toMatchObject({ offset: 48, packet: 1, message: expect.stringMatching(/3 is larger than 2/) });
   });
 
+  test("interfaces without end are damage, so that they do not fill the memory", () => {
+    const interfaceBlock = file(IDB_BE);
+    function* source() {
+      yield file(SHB_BE);
+      for (let i = 0; i < 65_537; i++) yield interfaceBlock;
+    }
+    const read = readAll(source());
+    expect(read.error).toMatchObject({ offset: 28 + 65_536 * 20, message: expect.stringMatching(/more than 65536/) });
+  });
+
   test("a batch holds packets of one section and one link type", () => {
     const second = "00000001 00000014 0071 0000 00000000 00000014";
     const other = EPB_BE.replace("24 00000000", "24 00000001");

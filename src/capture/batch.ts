@@ -14,7 +14,7 @@ export interface CaptureInterface {
   readonly linktype: number;
   /** Bytes kept of a packet at most. */
   readonly snaplen: number;
-  /** if_name. */
+  /** if_name, when it has at most 1024 bytes. */
   readonly name?: string;
   /** Bits of frame check sequence at the end of each packet, where the file says so. */
   readonly fcsBits?: number;

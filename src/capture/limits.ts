@@ -22,3 +22,9 @@ export const MAXIMUM_SECTION_HEADER = 1024 * 1024;
 export function maximumBlock(linktype: number): number {
   return Math.max(MAXIMUM_BLOCK, 8 + 20 + maximumPacketOf(linktype) + 131_072 + 4);
 }
+
+/** Interfaces that one pcapng section can describe: as many as the obsolete Packet Block can number.  A limit of this reader. */
+export const MAXIMUM_INTERFACES = 65_536;
+
+/** Bytes of the longest interface name that is kept.  A limit of this reader, so that names do not fill the memory. */
+export const MAXIMUM_NAME = 1024;

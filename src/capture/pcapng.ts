@@ -10,7 +10,14 @@
 import { maximumPacketOf } from "../link/linktypes.ts";
 import type { CaptureBatch, CaptureHeader, CaptureInterface } from "./batch.ts";
 import { type Decoder, damage, type Window } from "./decoder.ts";
-import { effectiveSnaplen, MAXIMUM_BLOCK, MAXIMUM_SECTION_HEADER, maximumBlock } from "./limits.ts";
+import {
+  effectiveSnaplen,
+  MAXIMUM_BLOCK,
+  MAXIMUM_INTERFACES,
+  MAXIMUM_NAME,
+  MAXIMUM_SECTION_HEADER,
+  maximumBlock,
+} from "./limits.ts";
 import { refuseResolution, unitClock } from "./timestamps.ts";
 
 /** Block types that are read or written. */
@@ -27,8 +34,10 @@ export const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 /** Option codes that are read or written. */
 export const OPTION = { end: 0, ifName: 2, ifTsresol: 9, ifFcslen: 13, ifTsoffset: 14 } as const;
 
-/** The two numbers of a block header, and its third word, in which a section header says its byte order. */
+/** Bytes of type and length, in front of a block's fields. */
 const BLOCK_HEADER = 8;
+
+/** Bytes of a block without fields: type, length, length.  As much shows the byte order of a section header. */
 const SMALLEST_BLOCK = 12;
 
 /** Bytes of fixed fields behind the block header, by kind of packet block. */
@@ -176,6 +185,9 @@ export class PcapngDecoder implements Decoder {
     if (size < SMALLEST_BLOCK + 8) {
       throw this.damaged(`interface block of ${size} bytes has no room for its fields`, window, at, batch);
     }
+    if (this.interfaces.length === MAXIMUM_INTERFACES) {
+      throw this.damaged(`more than ${MAXIMUM_INTERFACES} interfaces in one section`, window, at, batch);
+    }
     const linktype = view.getUint16(at + 8, this.littleEndian);
     const options = this.readOptions(window, at + 16, at + size - 4, batch);
     const resolution = options.resolution ?? 6;
@@ -213,7 +225,7 @@ export class PcapngDecoder implements Decoder {
       }
       if (code === OPTION.end) break;
       if (code === OPTION.ifName) {
-        found.name = fromUtf8(bytes.subarray(value, value + length));
+        if (length <= MAXIMUM_NAME) found.name = fromUtf8(bytes.subarray(value, value + length));
       } else if (code === OPTION.ifTsresol) {
         if (found.resolution !== undefined) throw this.damaged("a second if_tsresol option", window, at, batch);
         found.resolution = bytes[value]!;

@@ -1,7 +1,7 @@
 /** Writes pcapng files: one section, any number of interfaces, packets in Enhanced Packet Blocks. */
 import { BpfError } from "../base/errors.ts";
 import { maximumPacketOf } from "../link/linktypes.ts";
-import { effectiveSnaplen } from "./limits.ts";
+import { effectiveSnaplen, MAXIMUM_INTERFACES, MAXIMUM_NAME } from "./limits.ts";
 import { BLOCK, BYTE_ORDER_MAGIC, OPTION } from "./pcapng.ts";
 import { refuseResolution, unitsPerSecond } from "./timestamps.ts";
 import { type CaptureWriter, checkPacket, checkRange, Output, type PacketToWrite } from "./write.ts";
@@ -12,7 +12,7 @@ export interface InterfaceToWrite {
   readonly linktype: number;
   /** Bytes kept of a packet at most; 0, the default, for no limit but the link type's. */
   readonly snaplen?: number;
-  /** if_name, at most 65535 bytes of UTF-8. */
+  /** if_name, at most 1024 bytes of UTF-8. */
   readonly name?: string;
   /** if_fcslen: bits of frame check sequence at the end of each packet. */
   readonly fcsBits?: number;
@@ -71,6 +71,7 @@ export function pcapngWriter(options: PcapngWriterOptions = {}): PcapngWriter {
 
   function addInterface(description: InterfaceToWrite): number {
     const { linktype, snaplen = 0, fcsBits = 0, timestampResolution = 9, timestampOffset = 0n } = description;
+    checkRange("number of the interface", interfaces.length, MAXIMUM_INTERFACES - 1);
     checkRange("link type", linktype, 0xffff);
     checkRange("snaplen", snaplen, 0x7fff_ffff);
     checkRange("FCS length", fcsBits, 0xff);
@@ -81,7 +82,7 @@ export function pcapngWriter(options: PcapngWriterOptions = {}): PcapngWriter {
       throw new BpfError("bad-argument", `timestamp offset ${timestampOffset} s does not fit 64 bits`);
     }
     const name = description.name === undefined ? undefined : toUtf8(description.name);
-    checkRange("length of the interface name", name?.length ?? 0, 0xffff);
+    checkRange("length of the interface name", name?.length ?? 0, MAXIMUM_NAME);
 
     const options: [code: number, value: Uint8Array][] = [];
     if (name !== undefined) options.push([OPTION.ifName, name]);
