@@ -32,7 +32,7 @@ export function locate(text: string, offset: number): { line: number; column: nu
  */
 export function excerpt(text: string, span: Span): string {
   const start = Math.min(Math.max(0, span.start), text.length);
-  const lineStart = text.lastIndexOf("\n", start - 1) + 1;
+  const lineStart = start === 0 ? 0 : text.lastIndexOf("\n", start - 1) + 1; // lastIndexOf takes -1 for 0
   const nextBreak = text.indexOf("\n", start);
   const lineEnd = nextBreak < 0 ? text.length : nextBreak;
   const from = Math.max(lineStart, Math.min(start - EXCERPT_WIDTH / 2, lineEnd - EXCERPT_WIDTH));

@@ -95,8 +95,9 @@ class Assembler {
   run(): Assembly {
     const scanner = this.#scanner;
     while (scanner.token.kind !== "end") {
-      if (scanner.token.kind === "word" && scanner.ahead.text === ":") this.#define();
-      else if (!this.#statement()) scanner.skipLine();
+      const statement = scanner.token;
+      if (statement.kind === "word" && scanner.ahead.text === ":") this.#define();
+      else if (!this.#statement()) scanner.skipLine(statement);
     }
     this.#resolve();
     if (this.#instructions.length === 0 && this.#problems.count === 0) {

@@ -79,7 +79,8 @@ class CReader {
   /** True when an instruction, right or wrong, stood here. */
   #item(): boolean {
     const scanner = this.#scanner;
-    const { start, kind, text } = scanner.token;
+    const first = scanner.token;
+    const { start, kind, text } = first;
     let fields: Partial<Record<Field, number>> | undefined;
     if (kind === "word" && (text === "BPF_STMT" || text === "BPF_JUMP") && scanner.ahead.text === "(") {
       scanner.take();
@@ -87,7 +88,7 @@ class CReader {
     } else if (text === "{" && this.#opensInstruction()) {
       fields = this.#braces();
     } else return false;
-    if (fields === undefined) scanner.skipLine();
+    if (fields === undefined) scanner.skipLine(first);
     const { code = 0, jt = 0, jf = 0, k = 0 } = fields ?? {};
     this.#instructions.push(Object.freeze({ code, jt, jf, k }));
     this.#spans.push({ start, end: scanner.lastEnd });

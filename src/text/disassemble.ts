@@ -35,7 +35,8 @@ export function disassemble(instructions: readonly Instruction[], options: TextO
     };
     return assemblerLine(insn, isa, label);
   });
-  const width = Math.max(0, ...[...targets].map((target) => `L${target}: `.length));
+  const widest = [...targets].reduce((most, target) => Math.max(most, target), -1);
+  const width = widest < 0 ? 0 : `L${widest}: `.length;
   return lines.map((line, i) => `${(targets.has(i) ? `L${i}: ` : "").padEnd(width)}${line}\n`).join("");
 }
 

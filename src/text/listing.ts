@@ -47,16 +47,15 @@ class ListingReader {
     const scanner = this.#scanner;
     while (scanner.token.kind !== "end") {
       if (scanner.at("tcpdump") || scanner.at("warning")) {
-        scanner.take();
-        scanner.skipLine();
+        scanner.skipLine(scanner.token);
         continue;
       }
-      const start = scanner.token.start;
+      const first = scanner.token;
       const insn = this.#line();
       if (insn !== undefined && !scanner.token.newline) scanner.expected("the end of the line", "unexpected-text");
       this.#instructions.push(Object.freeze(insn ?? { code: 0, jt: 0, jf: 0, k: 0 }));
-      this.#spans.push({ start, end: scanner.lastEnd });
-      scanner.skipLine();
+      this.#spans.push({ start: first.start, end: Math.max(first.end, scanner.lastEnd) });
+      scanner.skipLine(first);
     }
     if (this.#instructions.length === 0) {
       this.#problems.add("empty-program", "the text has no instruction", { start: 0, end: 0 });

@@ -84,8 +84,12 @@ export class Scanner {
     return true;
   }
 
-  /** Moves to the first token of the next line; where the reader already stands there, it stays. */
-  skipLine(): void {
+  /**
+   * Goes on after an error, at the first token of the next line.  Where the reader stands there already, it stays,
+   * unless it has not moved since `from`: every call makes headway.
+   */
+  skipLine(from: Token): void {
+    if (this.#token === from) this.take();
     while (!this.#token.newline && this.#token.kind !== "end") this.take();
   }
 

@@ -44,6 +44,9 @@ const ALIASES: readonly Alias[] = [
 /** Words for the packet's length; "pktlen" is libpcap's. */
 export const LENGTH_WORDS: readonly string[] = ["len", "pktlen"];
 
+/** Words that have a meaning of their own where a name of a user's instruction or ancillary load would stand. */
+const RESERVED: readonly string[] = [...LENGTH_WORDS, "x", "unimp"];
+
 /** A word that the scanner gives back in one piece, so that text made of it can be read. */
 const WORD = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -63,7 +66,10 @@ export class Vocabulary {
       known.set(word, forms.set(operandForm(row), { row, negated }));
     };
     for (const row of OPCODES) define(row.mnemonic, row, false);
-    for (const row of isa.extensions.values()) this.#entries.set(row.mnemonic ?? row.name, { kind: "extension", row });
+    for (const row of isa.extensions.values()) {
+      const word = row.mnemonic ?? row.name;
+      if (!RESERVED.includes(word.toLowerCase())) this.#entries.set(word, { kind: "extension", row });
+    }
     for (const { word, of, form, negated } of ALIASES) {
       if (this.#entries.has(word)) continue; // a user's row goes before a second name
       for (const row of OPCODES) {
@@ -72,9 +78,10 @@ export class Vocabulary {
     }
     for (const [word, forms] of known) this.#entries.set(word, { kind: "known", forms });
 
-    for (const [k, { name }] of isa.ancillaryExtensions) this.#ancillary.set(name, k);
+    for (const [k, { name }] of isa.ancillaryExtensions) {
+      if (!RESERVED.includes(name.toLowerCase())) this.#ancillary.set(name, k);
+    }
     for (const { k, words } of ANCILLARY) for (const word of words) this.#ancillary.set(word, k);
-    for (const word of LENGTH_WORDS) this.#ancillary.delete(word);
   }
 
   entry(word: string): Entry | undefined {
