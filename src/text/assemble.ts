@@ -1,7 +1,8 @@
 /**
  * The kernel's assembler language (tools/bpf/bpf_asm, Documentation/networking/filter.rst) to instructions.
  *
- * What bpf_asm takes, this takes, `ret x` excepted: that is code 0x0e, which no kernel loads.  Beyond it:
+ * What bpf_asm takes, this takes, but for `ret x` (code 0x0e, which no kernel loads) and an instruction that goes on in
+ * the next line.  Beyond it:
  * `jne`, `jlt` and `jle` with two labels, `//` comments, indented `#` comments, one-letter labels, `[x+4]`,
  * the names of extensions, a jump to an instruction number (`ja 13`, as listings print it) or over some instructions
  * (`jeq #1, +2`), and `.word code, jt, jf, k` for any instruction at all.
@@ -121,7 +122,10 @@ class Assembler {
   #statement(): boolean {
     const scanner = this.#scanner;
     const mnemonic = scanner.token;
-    if (mnemonic.kind !== "word") return scanner.expected("an instruction or a label");
+    if (mnemonic.kind !== "word") {
+      this.#problems.add("syntax", `expected an instruction or a label, found ${quote(mnemonic.text)}`, mnemonic);
+      return false;
+    }
     scanner.take();
     if (mnemonic.text.toLowerCase() === ".word") return this.#raw(mnemonic);
     const entry = this.#words.entry(mnemonic.text);
@@ -195,7 +199,8 @@ class Assembler {
     if (!this.#comma('"," and a label')) return false;
     const first = this.#target();
     if (first === undefined) return false;
-    const second = this.#scanner.at(",") ? this.#scanner.take() && this.#target() : null;
+    const second =
+      this.#scanner.at(",") && !this.#scanner.token.newline ? this.#scanner.take() && this.#target() : null;
     if (second === undefined) return false;
     this.#later(negated ? "jf" : "jt", first);
     if (second !== null) this.#later(negated ? "jt" : "jf", second);
@@ -224,7 +229,7 @@ class Assembler {
   }
 
   #comma(what: string): boolean {
-    return this.#scanner.skip(",") || this.#scanner.expected(what);
+    return (!this.#scanner.token.newline && this.#scanner.skip(",")) || this.#scanner.expected(what);
   }
 
   #later(field: Fixup["field"], target: Target): void {

@@ -52,7 +52,7 @@ class CReader {
     let arrayOfProgram: number | undefined;
     while (scanner.token.kind !== "end") {
       const start = scanner.token;
-      const found = this.#item();
+      const found = !holder && this.#item();
       if (found) {
         arrayOfProgram ??= array;
         if (array !== arrayOfProgram) {

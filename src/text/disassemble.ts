@@ -43,10 +43,10 @@ export function disassemble(instructions: readonly Instruction[], options: TextO
 function assemblerLine(insn: Instruction, isa: InstructionSet, label: (distance: number) => string): string {
   const row = isa.row(insn.code);
   const words = vocabulary(isa);
-  if (row === undefined || !sayable(row, insn)) return rawLine(insn);
+  if (row === undefined || !sayable(row, insn)) return rawLine(insn, isKnown(row) ? row : undefined);
   if (!isKnown(row)) {
     const word = words.mnemonicOf(row);
-    return word === undefined ? rawLine(insn) : columns(word, insn.k === 0 ? "" : `#${number(insn.k, false)}`);
+    return word === undefined ? wordOf(insn) : columns(word, insn.k === 0 ? "" : `#${number(insn.k, false)}`);
   }
   if (row.does.kind === "jump") return columns(row.mnemonic, label(insn.k | 0));
   if (row.does.kind === "branch") return branchLine(row, insn, words, label);
@@ -74,7 +74,12 @@ function columns(mnemonic: string, operands: string): string {
   return operands === "" ? mnemonic : `${mnemonic.padEnd(MNEMONIC_WIDTH - 1)} ${operands}`;
 }
 
-function rawLine({ code, jt, jf, k }: Instruction): string {
+/** `.word`, with the mnemonic of a known code behind it for the reader's eye. */
+function rawLine(insn: Instruction, row: OpcodeRow | undefined): string {
+  return row === undefined ? wordOf(insn) : `${wordOf(insn)} ; ${row.mnemonic}`;
+}
+
+function wordOf({ code, jt, jf, k }: Instruction): string {
   return columns(".word", `${hex(code, 2)}, ${jt}, ${jf}, ${hex(k)}`);
 }
 
@@ -83,48 +88,47 @@ function rawLine({ code, jt, jf, k }: Instruction): string {
  *
  *     (001) jeq      #0x86dd          jt 2	jf 7
  *
- * Character for character what libpcap's bpf_image() gives, trailing blanks included, but for what that can not say:
- * `ldx #pktlen` (there: `unimp 0x81`), extensions, and raw instructions with a k or with ignored fields that are not 0
- * (`.word code, jt, jf, k`).  Never throws.
+ * Character for character what libpcap's bpf_image() gives, trailing blanks included, but for `ldx #pktlen` (there:
+ * `unimp 0x81`) and extensions.  Where that line leaves out a field that is not 0, `; .word code, jt, jf, k` follows,
+ * which the reader of listings takes.  Never throws.
  *
  * @param index  Number of the instruction in its program, from 0.
  */
 export function disassembleOne(insn: Instruction, index: number, isa: InstructionSet = ISA): string {
-  const [mnemonic, what, branches] = listingParts(insn, index, isa);
+  const [mnemonic, what] = listingParts(insn, index, isa);
+  const row = isa.row(insn.code);
+  // libpcap prints jt and jf for every code of class JMP but ja, known or not.
+  const branches = (insn.code & 0x07) === 0x05 && (insn.code & 0xf0) !== 0 && (row === undefined || isKnown(row));
+  const whole =
+    mnemonic === UNKNOWN ? insn.k === 0 && (branches || (insn.jt === 0 && insn.jf === 0)) : sayable(row!, insn);
   const head = `(${`${index}`.padStart(3, "0")}) ${mnemonic.padEnd(8)} `;
-  if (!branches) return `${head}${what}`;
-  return `${head}${what.padEnd(16)} jt ${index + 1 + insn.jt}\tjf ${index + 1 + insn.jf}`;
+  const line = branches
+    ? `${head}${what.padEnd(16)} jt ${index + 1 + insn.jt}\tjf ${index + 1 + insn.jf}`
+    : head + what;
+  return whole ? line : `${line} ; ${wordOf(insn)}`;
 }
 
-function listingParts(insn: Instruction, index: number, isa: InstructionSet): [string, string, boolean] {
+/** libpcap's mnemonic for a code that it does not know. */
+const UNKNOWN = "unimp";
+
+function listingParts(insn: Instruction, index: number, isa: InstructionSet): [mnemonic: string, operand: string] {
   const row = isa.row(insn.code);
   const words = vocabulary(isa);
-  // libpcap prints jt and jf for every code of class JMP but ja, known or not.
-  const branches = (insn.code & 0x07) === 0x05 && (insn.code & 0xf0) !== 0;
-  if (row === undefined) {
-    if (insn.k !== 0 || (!branches && (insn.jt !== 0 || insn.jf !== 0))) return rawParts(insn);
-    return ["unimp", hex(insn.code), branches];
-  }
-  if (!sayable(row, insn)) return rawParts(insn);
   if (!isKnown(row)) {
-    const word = words.mnemonicOf(row);
-    return word === undefined ? rawParts(insn) : [word, `#${insn.k | 0}`, false];
+    const word = row === undefined ? undefined : words.mnemonicOf(row);
+    return word === undefined ? [UNKNOWN, hex(insn.code)] : [word, `#${insn.k | 0}`];
   }
   const { does, mnemonic } = row;
-  if (does.kind === "jump") return [mnemonic, `${(index + 1 + insn.k) | 0}`, false];
-  if (does.kind === "length") return [mnemonic, "#pktlen", false];
-  if (does.kind === "return" && does.src === "a") return [mnemonic, "", false];
+  if (does.kind === "jump") return [mnemonic, `${(index + 1 + insn.k) | 0}`];
+  if (does.kind === "length") return [mnemonic, "#pktlen"];
+  if (does.kind === "return" && does.src === "a") return [mnemonic, ""];
   const ancillary = row.operand === "[k]" ? listingWord(insn.k, isa, words) : undefined;
-  if (ancillary !== undefined) return [mnemonic, `[${ancillary}]`, false];
-  return [mnemonic, printOperand(row, printsHex(row) ? hex(insn.k) : `${insn.k | 0}`), does.kind === "branch"];
+  if (ancillary !== undefined) return [mnemonic, `[${ancillary}]`];
+  return [mnemonic, printOperand(row, printsHex(row) ? hex(insn.k) : `${insn.k | 0}`)];
 }
 
 /** libpcap has its own words for two of the ancillary loads; a row's last word is libpcap's. */
 function listingWord(k: number, isa: InstructionSet, words: Vocabulary): string | undefined {
   const row = isa.ancillary(k);
   return row !== undefined && "words" in row ? row.words[row.words.length - 1] : words.wordFor(k, isa);
-}
-
-function rawParts({ code, jt, jf, k }: Instruction): [string, string, boolean] {
-  return [".word", `${hex(code, 2)}, ${jt}, ${jf}, ${hex(k)}`, false];
 }

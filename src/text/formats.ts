@@ -143,7 +143,7 @@ export function recognise(source: string, options: TextOptions = {}): TextFormat
   const lines = firstLines(text, 2);
   const [first = "", second = ""] = lines;
   if (first === "") return undefined;
-  if (first.startsWith("[")) return "json";
+  if (/^\[\s*(?:[[{"0-9-]|\]?$)/.test(first)) return "json";
   if (/^\(\s*[0-9]+\s*\)/.test(first)) return "tcpdump-d";
   if (ORDER_WORD.test(first)) return "hex";
   if (/^(?:[^{;]*\bbytecode[\s=]+)?["']?\s*[0-9]+\s*,\s*[0-9]+\s+[0-9]+\s/.test(first)) return "bytecode";

@@ -1,8 +1,9 @@
 /**
  * Reads what `tcpdump -d` prints, libpcap's bpf_image(): `(002) jeq      #0x800           jt 3	jf 5`.
  *
- * jt and jf are instruction numbers from 0 there, and so is the operand of `ja`.  `unimp 0x8c` keeps only the code of
- * an instruction; `.word code, jt, jf, k` is this package's line for what libpcap does not print.
+ * jt and jf are instruction numbers from 0 there, and so is the operand of `ja`.  libpcap leaves out fields that have
+ * no meaning, and its compiler leaves numbers in them (the k of `tax`); where they are not 0, this package's writer
+ * appends `; .word code, jt, jf, k`, and that is what counts.
  */
 import type { Span } from "../base/source-text.ts";
 import { ISA } from "../isa/instruction-set.ts";
@@ -51,7 +52,8 @@ class ListingReader {
         continue;
       }
       const first = scanner.token;
-      const insn = this.#line();
+      const printed = this.#line();
+      const insn = printed !== undefined && this.#scanner.skip(";") ? this.#raw() : printed;
       if (insn !== undefined && !scanner.token.newline) scanner.expected("the end of the line", "unexpected-text");
       this.#instructions.push(Object.freeze(insn ?? { code: 0, jt: 0, jf: 0, k: 0 }));
       this.#spans.push({ start: first.start, end: Math.max(first.end, scanner.lastEnd) });
@@ -72,7 +74,6 @@ class ListingReader {
       return undefined;
     }
     scanner.take();
-    if (mnemonic.text === ".word") return this.#raw();
     if (mnemonic.text === "unimp") return this.#unimp();
     const entry = this.#words.entry(mnemonic.text);
     if (entry === undefined) {
@@ -87,7 +88,7 @@ class ListingReader {
       const target = readK(scanner);
       return target === undefined ? undefined : plain(forms.get("L")!.row.code, (target - index - 1) >>> 0);
     }
-    if (forms.has("") || (forms.has("a") && scanner.token.newline)) {
+    if (forms.has("") || (forms.has("a") && this.#atEnd())) {
       return plain((forms.get("") ?? forms.get("a"))!.row.code, 0);
     }
     const operand = readOperand(scanner, this.#words, listForms(forms));
@@ -104,7 +105,11 @@ class ListingReader {
   /** `(012)`: the number has to be that of the line, or jumps would go astray. */
   #number(): boolean {
     const scanner = this.#scanner;
-    if (!scanner.skip("(")) return scanner.expected('a line such as "(000) ldh [12]"');
+    if (!scanner.skip("(")) {
+      const message = `expected a line such as "(000) ldh [12]", found ${quote(scanner.token.text)}`;
+      this.#problems.add("syntax", message, scanner.token);
+      return false;
+    }
     const { kind, text, newline } = scanner.token;
     const place: Token = scanner.token;
     if (kind !== "number" || newline || !/^[0-9]+$/.test(text)) return scanner.expected("an instruction number");
@@ -149,11 +154,21 @@ class ListingReader {
     const scanner = this.#scanner;
     const code = readNumber(scanner, "code");
     if (code === undefined) return undefined;
-    return scanner.token.newline ? plain(code, 0) : this.#branch(code, 0);
+    return this.#atEnd() ? plain(code, 0) : this.#branch(code, 0);
   }
 
+  /** True after what libpcap prints. */
+  #atEnd(): boolean {
+    return this.#scanner.token.newline || this.#scanner.at(";");
+  }
+
+  /** `.word code, jt, jf, k` after the semicolon: all fields of what stands before it. */
   #raw(): Instruction | undefined {
     const scanner = this.#scanner;
+    if (!scanner.skip(".word")) {
+      scanner.expected('".word"');
+      return undefined;
+    }
     const fields: number[] = [];
     for (const field of ["code", "jt", "jf", "k"] as const) {
       if (field !== "code" && !scanner.skip(",")) {
@@ -169,7 +184,7 @@ class ListingReader {
 
   #extension(code: number): Instruction | undefined {
     const scanner = this.#scanner;
-    if (scanner.token.newline) return plain(code, 0);
+    if (this.#atEnd()) return plain(code, 0);
     if (!scanner.skip("#")) {
       scanner.expected('"#" and a number', "bad-operand");
       return undefined;
