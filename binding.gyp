@@ -14,6 +14,7 @@
             "native/filters.cpp",
             "native/sockets.cpp",
             "native/interfaces.cpp",
+            "native/polls.cpp",
             "native/deliver.cpp"
           ],
           "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED"],

@@ -11,6 +11,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   add_sockets(env, exports);
   add_interfaces(env, exports);
   add_namespaces(env, exports);
+  add_polls(env, exports);
   add_deliver(env, exports);
   return exports;
 }

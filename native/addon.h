@@ -8,11 +8,13 @@
 #include <napi.h>
 
 #include "owned_fds.h"
+#include "polls.h"
 
 namespace cbpf {
 
 struct State {
   OwnedFds fds;
+  Polls polls;  // destroyed before the descriptors they watch
 };
 
 State& state(Napi::Env env);
@@ -21,6 +23,7 @@ void add_filters(Napi::Env env, Napi::Object exports);
 void add_sockets(Napi::Env env, Napi::Object exports);
 void add_interfaces(Napi::Env env, Napi::Object exports);
 void add_namespaces(Napi::Env env, Napi::Object exports);
+void add_polls(Napi::Env env, Napi::Object exports);
 void add_deliver(Napi::Env env, Napi::Object exports);
 
 }  // namespace cbpf

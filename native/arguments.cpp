@@ -85,6 +85,16 @@ bool absent(const Napi::CallbackInfo& info, size_t index) {
   return value.IsUndefined() || value.IsNull();
 }
 
+Address address(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  Address out = {};
+  if (absent(info, index)) return out;
+  View<uint8_t> given = bytes(info, index, name);
+  if (given.length > sizeof out.storage) throw Napi::RangeError::New(info.Env(), std::string(name) + ": too long");
+  std::memcpy(&out.storage, given.data, given.length);
+  out.length = static_cast<socklen_t>(given.length);
+  return out;
+}
+
 void text(const Napi::CallbackInfo& info, size_t index, const char* name, char* out, size_t size) {
   Napi::Value value = info[index];
   if (!value.IsString()) wrong_type(info.Env(), name, "a string");

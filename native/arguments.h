@@ -3,6 +3,7 @@
 #pragma once
 
 #include <napi.h>
+#include <sys/socket.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +35,14 @@ View<int32_t> i32s(const Napi::CallbackInfo& info, size_t index, const char* nam
 
 // True for an argument that is absent, undefined or null.
 bool absent(const Napi::CallbackInfo& info, size_t index);
+
+// A struct sockaddr given as bytes; absent and empty mean none.
+struct Address {
+  sockaddr_storage storage;
+  socklen_t length;
+  const sockaddr* get() const { return length == 0 ? nullptr : reinterpret_cast<const sockaddr*>(&storage); }
+};
+Address address(const Napi::CallbackInfo& info, size_t index, const char* name);
 
 // Text without NUL of fewer than `size` UTF-8 bytes, written with its NUL to `out`.
 void text(const Napi::CallbackInfo& info, size_t index, const char* name, char* out, size_t size);

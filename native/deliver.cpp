@@ -41,10 +41,10 @@ static int arrived(int receiver) {
   return length < 0 ? -errno : static_cast<int>(length);
 }
 
-// deliver(sender, receiver, packets, table, results, cpu?): sends packet i, `table[2i + 1]` bytes from `table[2i]` of
+// deliver(sender, receiver, packets, table, results, cpu?, address?): sends packet i, `table[2i + 1]` bytes from `table[2i]` of
 // `packets`, and sets results[i] to the length that arrived, to -EAGAIN when nothing did, or to another -errno when
-// sending failed.  Returns the number of packets that arrived.  The sender is a connected socket or a tap.  Messages
-// that waited before the first packet are thrown away.
+// sending failed.  Returns the number of packets that arrived.  The sender is a tap or a socket, which is connected or
+// given the address to send to.  Messages that waited before the first packet are thrown away.
 static Napi::Value deliver(const Napi::CallbackInfo& info) {
   int sender = owned_fd(info, 0, "sender");
   int receiver = owned_fd(info, 1, "receiver");
@@ -52,6 +52,7 @@ static Napi::Value deliver(const Napi::CallbackInfo& info) {
   View<uint32_t> table = u32s(info, 3, "table");
   View<int32_t> results = i32s(info, 4, "results");
   int cpu = absent(info, 5) ? -1 : static_cast<int>(integer(info, 5, "cpu", 0, CPU_SETSIZE - 1));
+  Address to = address(info, 6, "address");
   size_t count = table.length / 2;
   if (table.length % 2 != 0) throw Napi::RangeError::New(info.Env(), "table: expected pairs of offset and length");
   if (results.length < count) throw Napi::RangeError::New(info.Env(), "results: shorter than the table");
@@ -72,7 +73,8 @@ static Napi::Value deliver(const Napi::CallbackInfo& info) {
       throw Napi::RangeError::New(info.Env(), "table: packet " + std::to_string(i) + " reaches past the end");
     }
     const uint8_t* packet = packets.data + offset;
-    ssize_t sent = is_socket ? send(sender, packet, length, MSG_DONTWAIT | MSG_NOSIGNAL) : write(sender, packet, length);
+    ssize_t sent = is_socket ? sendto(sender, packet, length, MSG_DONTWAIT | MSG_NOSIGNAL, to.get(), to.length)
+                             : write(sender, packet, length);
     results.data[i] = sent < 0 ? -errno : arrived(receiver);
     if (results.data[i] >= 0) delivered++;
   }

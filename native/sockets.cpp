@@ -16,21 +16,6 @@
 
 namespace cbpf {
 
-struct Address {
-  sockaddr_storage storage = {};
-  socklen_t length = 0;
-  const sockaddr* get() const { return length == 0 ? nullptr : reinterpret_cast<const sockaddr*>(&storage); }
-};
-
-static Address address(const Napi::CallbackInfo& info, size_t index, const char* name) {
-  View<uint8_t> given = bytes(info, index, name);
-  Address out;
-  if (given.length > sizeof out.storage) throw Napi::RangeError::New(info.Env(), std::string(name) + ": too long");
-  std::memcpy(&out.storage, given.data, given.length);
-  out.length = static_cast<socklen_t>(given.length);
-  return out;
-}
-
 static Napi::Uint8Array copy_bytes(Napi::Env env, const void* data, size_t length) {
   Napi::Uint8Array out = Napi::Uint8Array::New(env, length);
   if (length > 0) std::memcpy(out.Data(), data, length);
@@ -60,28 +45,30 @@ static Napi::Value open_pair(const Napi::CallbackInfo& info) {
 
 // closeFd(fd): only what was opened here and not released
 static Napi::Value close_fd(const Napi::CallbackInfo& info) {
-  int number = owned_fd(info, 0, "fd");
-  state(info.Env()).fds.close(number);
+  int socket = owned_fd(info, 0, "fd");
+  state(info.Env()).polls.close_on(socket);
+  state(info.Env()).fds.close(socket);
   return answer(info.Env(), 0);
 }
 
 // releaseFd(fd): from now on somebody else closes it
 static Napi::Value release_fd(const Napi::CallbackInfo& info) {
-  int number = owned_fd(info, 0, "fd");
-  state(info.Env()).fds.release(number);
+  int socket = owned_fd(info, 0, "fd");
+  state(info.Env()).polls.close_on(socket);
+  state(info.Env()).fds.release(socket);
   return answer(info.Env(), 0);
 }
 
 static Napi::Value bind_socket(const Napi::CallbackInfo& info) {
-  int number = owned_fd(info, 0, "fd");
+  int socket = owned_fd(info, 0, "fd");
   Address to = address(info, 1, "address");
-  return answer(info.Env(), bind(number, to.get(), to.length));
+  return answer(info.Env(), bind(socket, to.get(), to.length));
 }
 
 static Napi::Value connect_socket(const Napi::CallbackInfo& info) {
-  int number = owned_fd(info, 0, "fd");
+  int socket = owned_fd(info, 0, "fd");
   Address to = address(info, 1, "address");
-  return answer(info.Env(), connect(number, to.get(), to.length));
+  return answer(info.Env(), connect(socket, to.get(), to.length));
 }
 
 // socketName(fd): the bytes of getsockname(), or -errno
@@ -127,31 +114,40 @@ static Napi::Value get_option(const Napi::CallbackInfo& info) {
 
 // sendBytes(fd, bytes, address?): the number of bytes sent
 static Napi::Value send_bytes(const Napi::CallbackInfo& info) {
-  int number = owned_fd(info, 0, "fd");
+  int socket = owned_fd(info, 0, "fd");
   View<uint8_t> data = bytes(info, 1, "bytes");
-  Address to;
-  if (!absent(info, 2)) to = address(info, 2, "address");
-  return answer(info.Env(), sendto(number, data.data, data.length, MSG_DONTWAIT | MSG_NOSIGNAL, to.get(), to.length));
+  Address to = address(info, 2, "address");
+  return answer(info.Env(), sendto(socket, data.data, data.length, MSG_DONTWAIT | MSG_NOSIGNAL, to.get(), to.length));
 }
 
-// Descriptors sent along with a message are open already: close them, since nobody asked for them.
-static void close_passed_fds(msghdr& message) {
+// Control messages as [{ level, type, data }].  Descriptors sent along are open already: they are closed here, since
+// nobody asked for them.
+static Napi::Array control_messages(Napi::Env env, msghdr& message) {
+  Napi::Array out = Napi::Array::New(env);
   for (cmsghdr* item = CMSG_FIRSTHDR(&message); item != nullptr; item = CMSG_NXTHDR(&message, item)) {
-    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
-    size_t count = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; i++) {
-      int passed;
-      std::memcpy(&passed, CMSG_DATA(item) + i * sizeof(int), sizeof passed);
-      close(passed);
+    size_t length = item->cmsg_len - CMSG_LEN(0);
+    if (item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_RIGHTS) {
+      for (size_t at = 0; at + sizeof(int) <= length; at += sizeof(int)) {
+        int passed;
+        std::memcpy(&passed, CMSG_DATA(item) + at, sizeof passed);
+        close(passed);
+      }
+      continue;
     }
+    Napi::Object entry = Napi::Object::New(env);
+    entry["level"] = number(env, item->cmsg_level);
+    entry["type"] = number(env, item->cmsg_type);
+    entry["data"] = copy_bytes(env, CMSG_DATA(item), length);
+    out[out.Length()] = entry;
   }
+  return out;
 }
 
 // receive(fd, into): { length, flags, address, control } of the next message, or -errno (-EAGAIN when there is none).
-// `length` is the message's own, also when `into` is shorter; `control` is a run of struct cmsghdr.
+// `length` is the message's own, also when `into` is shorter.
 static Napi::Value receive(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  int number = owned_fd(info, 0, "fd");
+  int socket = owned_fd(info, 0, "fd");
   View<uint8_t> into = bytes(info, 1, "into");
   sockaddr_storage from = {};
   alignas(cmsghdr) uint8_t control[512];
@@ -163,14 +159,14 @@ static Napi::Value receive(const Napi::CallbackInfo& info) {
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  ssize_t length = recvmsg(number, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+  ssize_t length = recvmsg(socket, &message, MSG_DONTWAIT | MSG_TRUNC);
   if (length < 0) return answer(env, -1);
-  close_passed_fds(message);
+  Napi::Array messages = control_messages(env, message);
   Napi::Object out = Napi::Object::New(env);
-  out["length"] = cbpf::number(env, static_cast<double>(length));
-  out["flags"] = cbpf::number(env, message.msg_flags);
+  out["length"] = number(env, static_cast<double>(length));
+  out["flags"] = number(env, message.msg_flags);
   out["address"] = copy_bytes(env, &from, std::min<size_t>(message.msg_namelen, sizeof from));
-  out["control"] = copy_bytes(env, control, message.msg_controllen);
+  out["control"] = messages;
   return out;
 }
 

@@ -30,6 +30,15 @@ export interface ChannelOptions {
   readonly deviceless: boolean;
   /** True where the receiver of an accepted packet sees all the bytes sent; false where lengths must be measured. */
   readonly whole: boolean;
+  /** Where to send to, as a struct sockaddr; absent for a connected sender and a tap. */
+  readonly address?: Uint8Array;
+}
+
+/** What a channel is made of, and what closes it. */
+export interface ChannelEnds {
+  readonly sender: number;
+  readonly receiver: number;
+  close(): void;
 }
 
 export class Channel {
@@ -38,20 +47,18 @@ export class Channel {
   readonly deviceless: boolean;
   readonly whole: boolean;
   readonly #addon: Addon;
-  readonly #sender: number;
-  readonly #receiver: number;
-  #fds: readonly number[];
+  readonly #address: Uint8Array | undefined;
+  readonly #ends: ChannelEnds;
+  #closed = false;
 
-  /** Owns both descriptors and `others`, and closes them. */
-  constructor(addon: Addon, sender: number, receiver: number, options: ChannelOptions, others: readonly number[] = []) {
+  constructor(addon: Addon, ends: ChannelEnds, options: ChannelOptions) {
     this.name = options.name;
     this.floor = options.floor;
     this.deviceless = options.deviceless;
     this.whole = options.whole;
+    this.#address = options.address;
     this.#addon = addon;
-    this.#sender = sender;
-    this.#receiver = receiver;
-    this.#fds = [sender, receiver, ...others];
+    this.#ends = ends;
   }
 
   /**
@@ -61,9 +68,9 @@ export class Channel {
   attach(program: readonly Instruction[]): Acceptance {
     this.#open();
     const bytes = encode(program);
-    let answer = this.#addon.attachProgram(this.#receiver, SOL_SOCKET, SO_ATTACH_FILTER, bytes);
-    if (answer === -ERRNO.ENOMEM && this.#addon.detachFilter(this.#receiver) >= 0) {
-      answer = this.#addon.attachProgram(this.#receiver, SOL_SOCKET, SO_ATTACH_FILTER, bytes);
+    let answer = this.#addon.attachProgram(this.#ends.receiver, SOL_SOCKET, SO_ATTACH_FILTER, bytes);
+    if (answer === -ERRNO.ENOMEM && this.#addon.detachFilter(this.#ends.receiver) >= 0) {
+      answer = this.#addon.attachProgram(this.#ends.receiver, SOL_SOCKET, SO_ATTACH_FILTER, bytes);
     }
     return answer >= 0 ? ACCEPTED : { accepted: false, errno: errnoName(answer) };
   }
@@ -85,17 +92,26 @@ export class Channel {
       }
     }
     const results = new Int32Array(count);
-    const answer = this.#addon.deliver(this.#sender, this.#receiver, batch.bytes, table, results, cpu);
+    const answer = this.#addon.deliver(
+      this.#ends.sender,
+      this.#ends.receiver,
+      batch.bytes,
+      table,
+      results,
+      cpu,
+      this.#address,
+    );
     if (answer < 0) throw systemError(answer, "sched_setaffinity", `running on CPU ${cpu}`);
     return results;
   }
 
   close(): void {
-    for (const fd of this.#fds) this.#addon.closeFd(fd);
-    this.#fds = [];
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#ends.close();
   }
 
   #open(): void {
-    if (this.#fds.length === 0) throw new BpfError("bad-argument", `the ${this.name} channel is closed`);
+    if (this.#closed) throw new BpfError("bad-argument", `the ${this.name} channel is closed`);
   }
 }

@@ -13,13 +13,14 @@ import { BpfError } from "../base/errors.ts";
 /** A number that is not negative, or -errno. */
 export type Answer = number;
 
-/** A received message; `control` is a run of struct cmsghdr, `length` the message's own even when it was cut. */
+/** A received message; `length` is the message's own even when the memory was too short. */
 export interface Received {
   readonly length: number;
   readonly flags: number;
   /** struct sockaddr bytes; empty when the socket has none to give. */
   readonly address: Uint8Array;
-  readonly control: Uint8Array;
+  /** Control messages; descriptors sent along (SCM_RIGHTS) are closed, not given. */
+  readonly control: readonly { readonly level: number; readonly type: number; readonly data: Uint8Array }[];
 }
 
 /** What the kernel says of an interface; `address` is the hardware address, 6 bytes. */
@@ -61,7 +62,16 @@ export interface Addon {
     table: Uint32Array,
     results: Int32Array,
     cpu?: number,
+    address?: Uint8Array,
   ): Answer;
+  /**
+   * Watches a descriptor from the event loop, which stays alive while it does: `callback(0)` when it can be read,
+   * `callback(-errno)` when polling fails.  One watch a descriptor; closing the descriptor ends it.
+   */
+  pollOpen(fd: number, callback: (answer: Answer) => void): Answer;
+  /** Whether the watch keeps the event loop alive. */
+  pollRef(fd: number, keepsAlive: boolean): Answer;
+  pollClose(fd: number): Answer;
 }
 
 /** Every function of {@link Addon}; a binary that lacks one was built from other sources. */
@@ -85,6 +95,9 @@ const FUNCTIONS: Readonly<Record<keyof Addon, true>> = {
   openTap: true,
   newNamespace: true,
   deliver: true,
+  pollOpen: true,
+  pollRef: true,
+  pollClose: true,
 };
 
 /** Oldest kernel served: SO_COOKIE came with 4.6, SO_ATTACH_REUSEPORT_CBPF with 4.5. */

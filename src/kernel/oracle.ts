@@ -312,7 +312,10 @@ function plain(batch: PacketBatch): PacketBatch {
 export function unixOracle(addon: Addon = loadAddon()): KernelOracle {
   const ends = succeed(addon.openPair(AF_UNIX, SOCK_DGRAM), "socketpair", "opening a unix datagram pair");
   const [sender, receiver] = ends as readonly [number, number];
-  return new KernelOracle(
-    new Channel(addon, sender, receiver, { name: "unix", floor: 0, deviceless: true, whole: true }),
-  );
+  const close = (): void => {
+    addon.closeFd(sender);
+    addon.closeFd(receiver);
+  };
+  const options = { name: "unix", floor: 0, deviceless: true, whole: true };
+  return new KernelOracle(new Channel(addon, { sender, receiver, close }, options));
 }
