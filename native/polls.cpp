@@ -35,6 +35,11 @@ class Poll {
     keeps_alive ? uv_ref(handle) : uv_unref(handle);
   }
 
+  // 0 or a negative errno.  A paused watch does not keep the event loop alive.
+  int active(bool watching) {
+    return watching ? uv_poll_start(&handle_, UV_READABLE, readable) : uv_poll_stop(&handle_);
+  }
+
   void close() {
     owner_ = nullptr;
     auto* handle = reinterpret_cast<uv_handle_t*>(&handle_);
@@ -109,13 +114,25 @@ static Napi::Value poll_open(const Napi::CallbackInfo& info) {
   return number(info.Env(), state(info.Env()).polls.open(info.Env(), watched, info[1].As<Napi::Function>()));
 }
 
+static bool boolean(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  if (!info[index].IsBoolean()) throw Napi::TypeError::New(info.Env(), std::string(name) + ": expected a boolean");
+  return info[index].As<Napi::Boolean>();
+}
+
 // pollRef(fd, keepsAlive)
 static Napi::Value poll_ref(const Napi::CallbackInfo& info) {
   Poll* poll = state(info.Env()).polls.on(owned_fd(info, 0, "fd"));
-  if (!info[1].IsBoolean()) throw Napi::TypeError::New(info.Env(), "keepsAlive: expected a boolean");
+  bool keeps_alive = boolean(info, 1, "keepsAlive");
   if (poll == nullptr) return number(info.Env(), -ENOENT);
-  poll->ref(info[1].As<Napi::Boolean>());
+  poll->ref(keeps_alive);
   return number(info.Env(), 0);
+}
+
+// pollActive(fd, watching)
+static Napi::Value poll_active(const Napi::CallbackInfo& info) {
+  Poll* poll = state(info.Env()).polls.on(owned_fd(info, 0, "fd"));
+  bool watching = boolean(info, 1, "watching");
+  return number(info.Env(), poll == nullptr ? -ENOENT : poll->active(watching));
 }
 
 // pollClose(fd)
@@ -129,6 +146,7 @@ static Napi::Value poll_close(const Napi::CallbackInfo& info) {
 void add_polls(Napi::Env env, Napi::Object exports) {
   exports["pollOpen"] = Napi::Function::New(env, poll_open, "pollOpen");
   exports["pollRef"] = Napi::Function::New(env, poll_ref, "pollRef");
+  exports["pollActive"] = Napi::Function::New(env, poll_active, "pollActive");
   exports["pollClose"] = Napi::Function::New(env, poll_close, "pollClose");
 }
 

@@ -185,7 +185,7 @@ describe.skipIf(reason !== undefined)("the interpreter agrees with the kernel on
         compared += full;
       }
       console.log(`kernel network: ${oracle.name}: ${compared} verdicts, ${verdicts.size} different`);
-      expect(verdicts.size).toBeGreaterThan(PROGRAMS / 4);
+      expect(verdicts.size).toBeGreaterThan(200);
     } finally {
       oracle.close();
     }

@@ -4,7 +4,6 @@
  * The program goes to the kernel as it is and the kernel judges it; what it refuses is then explained.  Programs with
  * extensions are refused before any system call, since the kernel would take their codes for errors at best.
  */
-import { readU32BE, readU32LE } from "../base/bytes.ts";
 import { BpfError } from "../base/errors.ts";
 import { type InstructionSet, ISA } from "../isa/instruction-set.ts";
 import { decode, encode, HOST_BYTE_ORDER } from "../program/codec.ts";
@@ -26,6 +25,7 @@ import {
 import { ERRNO, errnoName, succeed, systemError } from "./errno.ts";
 import { explainRefusal, type RefusalFacts, readOptmemMax } from "./explain.ts";
 import { type Addon, loadAddon } from "./load.ts";
+import { hostU32 } from "./sockaddr.ts";
 import { type SocketRef, type SocketTarget, socketOf } from "./target.ts";
 
 /** A program for the kernel: a `Program`, a verified program, or its instructions. */
@@ -216,6 +216,20 @@ export function intOption(addon: Addon, fd: number, name: number): number | unde
   return typeof value === "number" || value.length < 4 ? undefined : hostU32(value, 0);
 }
 
-function hostU32(bytes: Uint8Array, at: number): number {
-  return HOST_BYTE_ORDER === "little" ? readU32LE(bytes, at) : readU32BE(bytes, at);
+/** Position of SK_MEMINFO_DROPS in SO_MEMINFO. */
+const SK_MEMINFO_DROPS = 8;
+
+/**
+ * Packets that the socket did not take, since it was opened: dropped by the filter, or for lack of buffer.  UDP and raw
+ * sockets count both, packet sockets only the latter; unix and netlink sockets count nothing that a filter drops.
+ */
+export function socketDrops(target: SocketTarget, options: FilterOptions = {}): number {
+  const addon = options.addon ?? loadAddon();
+  const { fd } = socketOf(addon, target);
+  const meminfo = succeed(addon.getOption(fd, SOL_SOCKET, SO_MEMINFO, 64), "getsockopt", "reading SO_MEMINFO");
+  const at = 4 * SK_MEMINFO_DROPS;
+  const bytes = meminfo as Uint8Array;
+  if (bytes.length < at + 4)
+    throw new BpfError("unsupported", "this kernel does not count dropped packets (4.12 does)");
+  return hostU32(bytes, at);
 }

@@ -71,6 +71,8 @@ export interface Addon {
   pollOpen(fd: number, callback: (answer: Answer) => void): Answer;
   /** Whether the watch keeps the event loop alive. */
   pollRef(fd: number, keepsAlive: boolean): Answer;
+  /** Pauses and resumes; a paused watch does not keep the event loop alive. */
+  pollActive(fd: number, watching: boolean): Answer;
   pollClose(fd: number): Answer;
 }
 
@@ -97,6 +99,7 @@ const FUNCTIONS: Readonly<Record<keyof Addon, true>> = {
   deliver: true,
   pollOpen: true,
   pollRef: true,
+  pollActive: true,
   pollClose: true,
 };
 

@@ -14,17 +14,11 @@ import type { PacketBatch } from "../program/engine.ts";
 import { type Instruction, stmt } from "../program/instruction.ts";
 import { type PacketContext, packetContext } from "../program/packet-context.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
-import {
-  PACKET_AUXDATA,
-  SO_ATTACH_FILTER,
-  SOL_PACKET,
-  SOL_SOCKET,
-  TP_STATUS_VLAN_TPID_VALID,
-  TP_STATUS_VLAN_VALID,
-} from "./constants.ts";
+import { PACKET_AUXDATA, SO_ATTACH_FILTER, SOL_PACKET, SOL_SOCKET } from "./constants.ts";
 import { succeed } from "./errno.ts";
 import { type Addon, loadAddon, type Received } from "./load.ts";
 import { KernelOracle } from "./oracle.ts";
+import { vlanFields } from "./packet-socket.ts";
 import { PrivateNetwork } from "./private-network.ts";
 import { inetAddress, type LinkAddress, readAuxiliaryData, readLinkAddress } from "./sockaddr.ts";
 
@@ -122,7 +116,7 @@ class View {
     this.#attach(DROP_ALL);
     if (!arrived || typeof received === "number") return undefined;
     const frame = this.#memory.slice(0, received.length);
-    return this.#toSeen(frame, readLinkAddress(received.address), vlanFields(received));
+    return this.#toSeen(frame, readLinkAddress(received.address), tagOf(received));
   }
 
   #attach(program: readonly Instruction[]): void {
@@ -131,17 +125,11 @@ class View {
   }
 }
 
-type VlanFields = Pick<PacketContext, "vlanTag" | "vlanPresent" | "vlanTpid">;
+type VlanFields = ReturnType<typeof vlanFields>;
 
-function vlanFields({ control }: Received): VlanFields {
+function tagOf({ control }: Received): VlanFields {
   const message = control.find(({ level, type }) => level === SOL_PACKET && type === PACKET_AUXDATA);
-  const data = message === undefined ? undefined : readAuxiliaryData(message.data);
-  const present = data !== undefined && (data.status & TP_STATUS_VLAN_VALID) !== 0;
-  return {
-    vlanPresent: present ? 1 : 0,
-    vlanTag: present ? data.vlanTag : 0,
-    vlanTpid: present && (data.status & TP_STATUS_VLAN_TPID_VALID) !== 0 ? data.vlanTpid : 0,
-  };
+  return vlanFields(message === undefined ? undefined : readAuxiliaryData(message.data));
 }
 
 export interface NetworkOracleOptions {

@@ -1,5 +1,6 @@
 /**
- * Socket addresses as the bytes of their C structs: sockaddr_in, sockaddr_in6, sockaddr_ll, sockaddr_nl.
+ * Socket addresses, and what stands beside them, as the bytes of their C structs: sockaddr_in, sockaddr_in6,
+ * sockaddr_ll, sockaddr_nl, tpacket_auxdata, packet_mreq.
  *
  * The family is in host byte order; ports, flow labels and EtherTypes are in network order (ip(7), ipv6(7), packet(7)).
  */
@@ -12,6 +13,11 @@ import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET } from "./constants.ts";
 const LITTLE = HOST_BYTE_ORDER === "little";
 const readU16 = LITTLE ? readU16LE : readU16BE;
 const readU32 = LITTLE ? readU32LE : readU32BE;
+
+/** A u32 of the host at `at`. */
+export function hostU32(bytes: Uint8Array, at: number): number {
+  return readU32(bytes, at);
+}
 
 /** sockaddr_in or sockaddr_in6 of a numeric address. */
 export function inetAddress(address: string, port: number, scope = 0): Uint8Array {
@@ -139,4 +145,12 @@ export function readAuxiliaryData(bytes: Uint8Array): AuxiliaryData {
     vlanTag: readU16(bytes, 16),
     vlanTpid: readU16(bytes, 18),
   };
+}
+
+/** struct packet_mreq: interface and kind of membership, without an address. */
+export function membershipRequest(ifindex: number, kind: number): Uint8Array {
+  const out = new Uint8Array(16);
+  writeU32(out, 0, ifindex, LITTLE);
+  writeU16(out, 4, kind, LITTLE);
+  return out;
 }
