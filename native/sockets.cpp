@@ -112,12 +112,14 @@ static Napi::Value get_option(const Napi::CallbackInfo& info) {
   return copy_bytes(info.Env(), value.data(), std::min<size_t>(length, value.size()));
 }
 
-// sendBytes(fd, bytes, address?): the number of bytes sent
+// sendBytes(fd, bytes, address?): the number of bytes sent; a tap is written to
 static Napi::Value send_bytes(const Napi::CallbackInfo& info) {
   int socket = owned_fd(info, 0, "fd");
   View<uint8_t> data = bytes(info, 1, "bytes");
   Address to = address(info, 2, "address");
-  return answer(info.Env(), sendto(socket, data.data, data.length, MSG_DONTWAIT | MSG_NOSIGNAL, to.get(), to.length));
+  ssize_t sent = sendto(socket, data.data, data.length, MSG_DONTWAIT | MSG_NOSIGNAL, to.get(), to.length);
+  if (sent < 0 && errno == ENOTSOCK) sent = write(socket, data.data, data.length);
+  return answer(info.Env(), sent);
 }
 
 // Control messages as [{ level, type, data }].  Descriptors sent along are open already: they are closed here, since

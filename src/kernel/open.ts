@@ -38,8 +38,12 @@ export function openSocket<T>(
   setUp: (addon: Addon, fd: number) => T,
 ): T {
   if (options.filter !== undefined) plainInstructions(options.filter); // before any system call
+  const { netns } = options;
+  if (netns !== undefined && !(Number.isInteger(netns) && netns >= 0 && netns <= 0x7fffffff)) {
+    throw new BpfError("bad-argument", `netns ${netns} is no descriptor`);
+  }
   const addon = options.addon ?? loadAddon();
-  const fd = succeed(addon.openSocket(domain, type, protocol, options.netns), "socket", context);
+  const fd = succeed(addon.openSocket(domain, type, protocol, netns), "socket", context);
   try {
     if (options.receiveBuffer !== undefined) setInt(addon, fd, SOL_SOCKET, SO_RCVBUF, options.receiveBuffer);
     return setUp(addon, fd);

@@ -152,7 +152,14 @@ function joinFanout(addon: Addon, fd: number, { group, mode, program }: FanoutOp
   if (program !== undefined) attachProgram(addon, fd, SOL_PACKET, PACKET_FANOUT_DATA, plainInstructions(program));
 }
 
+/** Longest interface name, bytes: IFNAMSIZ - 1. */
+const LONGEST_NAME = 15;
+
 function interfaceIndex(addon: Addon, fd: number, name: string): number {
+  const length = typeof name === "string" && !name.includes("\0") ? new TextEncoder().encode(name).length : 0;
+  if (length < 1 || length > LONGEST_NAME) {
+    throw new BpfError("bad-argument", `${JSON.stringify(name)} is no interface name of 1..${LONGEST_NAME} bytes`);
+  }
   const info = succeed(addon.interfaceInfo(fd, name), "ioctl", `asking for interface ${name}`) as InterfaceInfo;
   return info.index;
 }

@@ -95,6 +95,15 @@ export class PrivateNetwork {
     return fd;
   }
 
+  /**
+   * Lets a frame, MAC header first, arrive on the tap.
+   *
+   * @throws {BpfError} `system` with EINVAL for less than 14 bytes.
+   */
+  write(frame: Uint8Array): void {
+    succeed(this.#addon.sendBytes(this.tap, frame), "write", "writing a frame to the tap");
+  }
+
   /** The namespace's descriptor, for sockets opened elsewhere with `netns`. */
   get netns(): number {
     return this.#netns;
