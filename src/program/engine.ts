@@ -46,6 +46,16 @@ export interface Filter {
   runBatch(batch: PacketBatch, verdicts?: Uint32Array): number;
 }
 
+/** A filter of an engine that also takes packets out of the middle of an array, without copying them. */
+export interface BatchFilter extends Filter {
+  /**
+   * The verdict on `bytes[offset..offset + length)`, about which nothing else is known.  Default: the whole array.
+   *
+   * @throws {BpfError} `bad-argument` when the range is outside the array.
+   */
+  match(bytes: Uint8Array, offset?: number, length?: number): number;
+}
+
 export interface Engine {
   readonly name: string;
   load(program: VerifiedProgram): Filter;

@@ -1,0 +1,138 @@
+/**
+ * What both code printers read: a program as blocks with forward edges only.
+ *
+ * An operation works on A, X, M[] and the packet and falls through; an ending says where the block goes.  Everything
+ * that can end the packet with verdict 0 (a short packet, a zero divisor) is an operation of its own, so a printer
+ * decides nothing.  Blocks stand in program order, the entry first, and every edge leads to a later block.
+ */
+import type { AncillaryField } from "../isa/ancillary.ts";
+import type { ExtensionOperands, ExtensionRow } from "../isa/instruction-set.ts";
+import type { Register } from "../isa/opcodes.ts";
+import type { AluOp, Condition } from "../isa/semantics.ts";
+
+/**
+ * How loaded bytes lie in A: "host" is the value; "memory" is the value with its bytes reversed, which saves the
+ * swap where the value is only tested bit by bit or for equality.
+ */
+export type Order = "host" | "memory";
+
+export type Op =
+  /** dst = value */
+  | { readonly op: "constant"; readonly dst: Register; value: number }
+  /** Verdict 0 unless `bytes` bytes are captured. */
+  | { readonly op: "check"; readonly bytes: number }
+  /** A = P[k]; a check in front has made sure of the bytes. */
+  | { readonly op: "load"; readonly k: number; readonly size: 1 | 2 | 4; order: Order }
+  /** X = 4 * (P[k] & 15); checked as well. */
+  | { readonly op: "msh"; readonly k: number }
+  /**
+   * A = P[X + k], checking itself.  `near`: X + k is known to stay below 2^31, so out of range is verdict 0 at once.
+   * `enough`: at least `size` bytes are known to be captured.
+   */
+  | {
+      readonly op: "load-index";
+      readonly k: number;
+      readonly size: 1 | 2 | 4;
+      order: Order;
+      near: boolean;
+      enough: boolean;
+    }
+  /** A load at k >= 2^31 (NET, LL) into A, or the MSH form into X: the shared slow path. */
+  | { readonly op: "far"; readonly k: number; readonly size: 1 | 2 | 4; readonly dst: Register }
+  | { readonly op: "length"; readonly dst: Register }
+  /** A = a field of the packet context. */
+  | { readonly op: "field"; readonly field: AncillaryField }
+  /** A = a field of the device; verdict A when there is none. */
+  | { readonly op: "device"; readonly field: "ifindex" | "hatype" }
+  /** A = ANCILLARY[row], computed by the shared reader. */
+  | { readonly op: "ancillary"; readonly row: number }
+  /** A user's instruction: reads and writes A, X and M, and may end the packet. */
+  | { readonly op: "extension"; readonly number: number }
+  | { readonly op: "load-cell"; readonly dst: Register; readonly cell: number }
+  | { readonly op: "store-cell"; readonly src: Register; readonly cell: number }
+  | { readonly op: "alu"; readonly alu: AluOp; readonly src: "k" | "x"; k: number }
+  /** Verdict 0 when X is 0. */
+  | { readonly op: "divisor" }
+  | { readonly op: "neg" }
+  | { readonly op: "move"; readonly dst: Register };
+
+/** A table of a perfect hash: `key` is in it exactly when slots[(key * multiplier) >>> shift] is `key`. */
+export interface HashTable {
+  readonly multiplier: number;
+  readonly shift: number;
+  /** Index of the first slot in {@link Lowered.constants}. */
+  readonly at: number;
+  readonly slots: Int32Array;
+  /** How many keys it holds. */
+  readonly keys: number;
+}
+
+/** Where a block goes.  Targets are block numbers. */
+export type Ending =
+  | { readonly end: "return"; readonly value: number | "a" }
+  | { readonly end: "jump"; to: number }
+  | { readonly end: "branch"; readonly cond: Condition; readonly src: "k" | "x"; k: number; yes: number; no: number }
+  /** A is looked up among keys in ascending unsigned order. */
+  | { readonly end: "search"; readonly cases: { readonly key: number; to: number }[]; no: number }
+  /** A is looked up in a hash table. */
+  | { readonly end: "probe"; readonly table: HashTable; yes: number; no: number };
+
+export interface Block {
+  /** Index of the first instruction, for people. */
+  readonly start: number;
+  ops: Op[];
+  ending: Ending;
+}
+
+export interface ExtensionCall {
+  readonly run: ExtensionRow["run"];
+  readonly instruction: ExtensionOperands;
+}
+
+export interface Lowered {
+  readonly blocks: readonly Block[];
+  /** Length of the program, in instructions. */
+  readonly instructions: number;
+  /** Slots of every hash table, one table behind the other. */
+  readonly constants: Int32Array;
+  readonly extensions: readonly ExtensionCall[];
+  /** Scratch cells in use, ascending. */
+  readonly cells: readonly number[];
+  /** True when cells may be read unwritten and so start as 0. */
+  readonly clearsCells: boolean;
+}
+
+/** Block numbers that an ending leads to. */
+export function successors(ending: Ending): number[] {
+  switch (ending.end) {
+    case "return":
+      return [];
+    case "jump":
+      return [ending.to];
+    case "branch":
+    case "probe":
+      return [ending.yes, ending.no];
+    case "search":
+      return [...new Set(ending.cases.map((c) => c.to)), ending.no];
+  }
+}
+
+/** Sends every edge through `to`. */
+export function redirect(ending: Ending, to: (block: number) => number): void {
+  switch (ending.end) {
+    case "return":
+      break;
+    case "jump":
+      ending.to = to(ending.to);
+      break;
+    case "branch":
+    case "probe":
+      ending.yes = to(ending.yes);
+      ending.no = to(ending.no);
+      break;
+    case "search":
+      for (const c of ending.cases) c.to = to(c.to);
+      ending.no = to(ending.no);
+      break;
+  }
+}

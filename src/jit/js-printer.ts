@@ -1,0 +1,308 @@
+/**
+ * Prints lowered programs as JavaScript source.
+ *
+ * A, X and M are int32 locals, because V8 keeps those unboxed; verdicts become u32 at the end.  Every value that is
+ * not in the source by number (contexts, tables, the slow paths) is a parameter of the code, so source and program
+ * are the same text for everybody.
+ *
+ * Names in the code: b bytes, o offset of the packet, n bytes captured, c context, w length on the wire, a x m0..m15
+ * the machine, y an indexed offset, f a slow result, T the hash tables, M scratch cells that a user's code can see.
+ */
+import { BpfError } from "../base/errors.ts";
+import type { Register } from "../isa/opcodes.ts";
+import type { AluOp, Condition } from "../isa/semantics.ts";
+import { layOut } from "./control-flow.ts";
+import type { Block, Ending, Lowered, Op } from "./ir.ts";
+
+/** Longest program, in instructions: V8's parser and optimiser slow down out of proportion beyond. */
+export const MOST_INSTRUCTIONS = 1000;
+/** Most nested labels: the parser recurses, and must fit a small stack. */
+export const MOST_LABELS = 500;
+
+/** Parameters of the outer function, in order: what the code needs from outside. */
+export const OUTSIDE = Object.freeze(["T", "M", "S", "none", "far", "ancillary", "extension", "outside"] as const);
+
+/** `a op b` on int32 operands, as an int32. */
+const JS_ALU = {
+  add: (a, b) => `${a} + ${b} | 0`,
+  sub: (a, b) => `${a} - ${b} | 0`,
+  mul: (a, b) => `Math.imul(${a}, ${b})`,
+  div: (a, b) => `(${a} >>> 0) / (${b} >>> 0) | 0`,
+  mod: (a, b) => `(${a} >>> 0) % (${b} >>> 0) | 0`,
+  or: (a, b) => `${a} | ${b}`,
+  and: (a, b) => `${a} & ${b}`,
+  xor: (a, b) => `${a} ^ ${b}`,
+  lsh: (a, b) => `${a} << ${b}`,
+  rsh: (a, b) => `${a} >>> ${b} | 0`,
+} as const satisfies Record<AluOp, (a: string, b: string) => string>;
+
+/** `a cond b` on int32 operands, and its opposite. */
+const JS_CONDITION = {
+  eq: [(a, b) => `${a} === ${b}`, (a, b) => `${a} !== ${b}`],
+  gt: [(a, b) => `${a} >>> 0 > ${b} >>> 0`, (a, b) => `${a} >>> 0 <= ${b} >>> 0`],
+  ge: [(a, b) => `${a} >>> 0 >= ${b} >>> 0`, (a, b) => `${a} >>> 0 < ${b} >>> 0`],
+  set: [(a, b) => `(${a} & ${b}) !== 0`, (a, b) => `(${a} & ${b}) === 0`],
+} as const satisfies Record<Condition, readonly [(a: string, b: string) => string, (a: string, b: string) => string]>;
+
+/**
+ * The source of `match(b, o, n, c, w)`: the verdict on one packet.
+ *
+ * @throws {BpfError} `unsupported` for a program beyond {@link MOST_INSTRUCTIONS} or {@link MOST_LABELS}.
+ */
+export function printMatch(lowered: Lowered): string {
+  const lines = [
+    '"use strict";',
+    "return function match(b, o = 0, n = b.length - o, c = none, w = n) {",
+    "  if (o < 0 || n < 0 || o + n > b.length) outside(b, o, n);",
+    ...machine(lowered, "  "),
+    ...new Printer(lowered, (value) => `return ${value};`).print("  "),
+    "};",
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/**
+ * The source of `batch(b, t, i, end, d, l, v)`: verdicts on packets i..end-1 of table t into v (or null), with
+ * contexts from the function d and wire lengths from l where these are not undefined; returns how many match.
+ *
+ * @throws {BpfError} as {@link printMatch}.
+ */
+export function printBatch(lowered: Lowered): string {
+  const lines = [
+    '"use strict";',
+    "return function batch(b, t, i, end, d, l, v) {",
+    "  let matched = 0;",
+    "  for (; i < end; i++) {",
+    "    const o = t[2 * i], n = t[2 * i + 1];",
+    ...(usesContext(lowered) ? ["    const c = d === undefined ? none : d(i);"] : []),
+    ...(usesLength(lowered) ? ["    const w = l !== undefined ? l[i] : d === undefined ? n : d(i).length ?? n;"] : []),
+    "    let r = 0;",
+    ...machine(lowered, "    "),
+    "    packet: {",
+    ...new Printer(lowered, (value) => (value === "0" ? "break packet;" : `{ r = ${value}; break packet; }`)).print(
+      "      ",
+    ),
+    "    }",
+    "    if (r !== 0) matched++;",
+    "    if (v !== null) v[i] = r;",
+    "  }",
+    "  return matched;",
+    "};",
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** True when the code reads the packet's context. */
+export function usesContext({ blocks }: Lowered): boolean {
+  const kinds: ReadonlySet<Op["op"]> = new Set<Op["op"]>(["far", "field", "device", "ancillary", "extension"]);
+  return blocks.some(({ ops }) => ops.some((op) => kinds.has(op.op) || (op.op === "load-index" && !op.near)));
+}
+
+/** True when the code reads LEN. */
+export function usesLength({ blocks }: Lowered): boolean {
+  return blocks.some(({ ops }) => ops.some((op) => op.op === "length"));
+}
+
+/** Declarations of the machine's registers. */
+function machine({ cells, extensions, clearsCells }: Lowered, indent: string): string[] {
+  if (extensions.length > 0) return [`${indent}let a = 0, x = 0, y = 0, f;`, `${indent}M.fill(0);`];
+  const names = cells.map((cell) => (clearsCells ? `, m${cell} = 0` : `, m${cell} = 0`));
+  return [`${indent}let a = 0, x = 0, y = 0, f = 0${names.join("")};`];
+}
+
+class Printer {
+  readonly #lowered: Lowered;
+  readonly #finish: (value: string) => string;
+  readonly #lines: string[] = [];
+  #indent = "";
+
+  /** @param finish  the statement that ends the packet with a verdict, given as an expression. */
+  constructor(lowered: Lowered, finish: (value: string) => string) {
+    this.#lowered = lowered;
+    this.#finish = finish;
+  }
+
+  print(indent: string): string[] {
+    const { blocks, instructions } = this.#lowered;
+    if (instructions > MOST_INSTRUCTIONS) {
+      throw new BpfError(
+        "unsupported",
+        `${instructions} instructions are more than JavaScript code takes, ${MOST_INSTRUCTIONS}`,
+      );
+    }
+    const steps = layOut(blocks, isReturn);
+    const labels = steps.filter((step) => step.step === "open").length;
+    if (labels > MOST_LABELS) {
+      throw new BpfError("unsupported", `${labels} labels are more than JavaScript code nests, ${MOST_LABELS}`);
+    }
+    this.#indent = indent;
+    for (const step of steps) {
+      if (step.step === "open") {
+        this.#line(`L${step.label}: {`);
+        this.#indent += "  ";
+      } else if (step.step === "close") {
+        this.#indent = this.#indent.slice(2);
+        this.#line("}");
+      } else {
+        const block = blocks[step.block]!;
+        for (const op of block.ops) this.#op(op);
+        this.#ending(block.ending, step.next);
+      }
+    }
+    return this.#lines;
+  }
+
+  #line(text: string): void {
+    this.#lines.push(this.#indent + text);
+  }
+
+  /** The cell's name: a local, or an element where a user's instruction may look. */
+  #cell(cell: number): string {
+    return this.#lowered.extensions.length > 0 ? `M[${cell}]` : `m${cell}`;
+  }
+
+  #op(op: Op) {
+    switch (op.op) {
+      case "constant":
+        return this.#line(`${op.dst} = ${op.value | 0};`);
+      case "check":
+        return this.#line(`if (n < ${op.bytes}) ${this.#finish("0")}`);
+      case "load":
+        return this.#line(`a = ${load(plus("o", op.k), op.size, op.order)};`);
+      case "msh":
+        return this.#line(`x = (b[${plus("o", op.k)}] & 15) << 2;`);
+      case "load-index":
+        return this.#loadIndex(op);
+      case "far":
+        this.#far(`${op.k}`, op.size);
+        return this.#line(op.dst === "a" ? "a = f | 0;" : "x = (f & 15) << 2;");
+      case "length":
+        return this.#line(`${op.dst} = w | 0;`);
+      case "field":
+        return this.#line(`a = c.${op.field} | 0;`);
+      case "device":
+        this.#line(`if (c.ifindex === 0) ${this.#finish("a >>> 0")}`);
+        return this.#line(`a = c.${op.field} | 0;`);
+      case "ancillary":
+        return this.#line(`a = ancillary(${op.row}, b, o, n, c, a, x) | 0;`);
+      case "extension":
+        this.#line(`f = extension(${op.number}, b, o, n, c, a, x);`);
+        this.#line(`if (f !== undefined) ${this.#finish("f >>> 0")}`);
+        return this.#line("a = S.a | 0; x = S.x | 0;");
+      case "load-cell":
+        return this.#line(`${op.dst} = ${this.#cell(op.cell)};`);
+      case "store-cell":
+        return this.#line(`${this.#cell(op.cell)} = ${op.src};`);
+      case "alu":
+        return this.#line(`a = ${JS_ALU[op.alu]("a", operand(op.src, op.k))};`);
+      case "divisor":
+        return this.#line(`if (x === 0) ${this.#finish("0")}`);
+      case "neg":
+        return this.#line("a = -a | 0;");
+      case "move":
+        return this.#line(op.dst === "a" ? "a = x;" : "x = a;");
+    }
+  }
+
+  #loadIndex(op: Op & { op: "load-index" }) {
+    this.#line(op.k === 0 ? "y = x;" : `y = x + ${op.k | 0} | 0;`);
+    const value = load("o + y", op.size, op.order);
+    if (op.near) {
+      this.#line(`if (y > n - ${op.size}) ${this.#finish("0")}`);
+      this.#line(`a = ${value};`);
+      return;
+    }
+    this.#line(`if (y >= 0 && y <= n - ${op.size}) a = ${value};`);
+    this.#line("else {");
+    this.#far("y >>> 0", op.size);
+    this.#line(op.order === "host" ? "a = f | 0;" : `a = ${swapped("f", op.size)};`);
+    this.#line("}");
+  }
+
+  #far(offset: string, size: number): void {
+    this.#line(`f = far(b, o, n, c, ${offset}, ${size});`);
+    this.#line(`if (f < 0) ${this.#finish("0")}`);
+  }
+
+  #ending(ending: Ending, next: number) {
+    switch (ending.end) {
+      case "return":
+        return this.#line(this.#finish(verdict(ending.value)));
+      case "jump":
+        return this.#jump(ending.to, next);
+      case "branch": {
+        const [holds, fails] = JS_CONDITION[ending.cond];
+        const b = operand(ending.src, ending.k);
+        return this.#branch(holds("a", b), fails("a", b), ending.yes, ending.no, next);
+      }
+      case "probe": {
+        const { multiplier, shift, at } = ending.table;
+        const slot = `T[${at === 0 ? "" : `${at} + `}(Math.imul(a, ${multiplier | 0}) >>> ${shift})]`;
+        return this.#branch(`${slot} === a`, `${slot} !== a`, ending.yes, ending.no, next);
+      }
+      case "search":
+        this.#search(ending.cases, 0, ending.cases.length);
+        return this.#jump(ending.no, next);
+    }
+  }
+
+  #branch(holds: string, fails: string, yes: number, no: number, next: number) {
+    if (yes === next) return this.#line(`if (${fails}) ${this.#goto(no)}`);
+    this.#line(`if (${holds}) ${this.#goto(yes)}`);
+    this.#jump(no, next);
+  }
+
+  /** Compares down to three keys, then one by one; falls out of the bottom when no key is A. */
+  #search(cases: (Ending & { end: "search" })["cases"], from: number, to: number): void {
+    if (to - from <= 3) {
+      for (const { key, to: goal } of cases.slice(from, to)) this.#line(`if (a === ${key | 0}) ${this.#goto(goal)}`);
+      return;
+    }
+    const middle = (from + to) >>> 1;
+    this.#line(`if (a >>> 0 < ${cases[middle]!.key}) {`);
+    this.#search(cases, from, middle);
+    this.#line("} else {");
+    this.#search(cases, middle, to);
+    this.#line("}");
+  }
+
+  #jump(to: number, next: number) {
+    if (to !== next) this.#line(this.#goto(to));
+  }
+
+  #goto(to: number): string {
+    const { ops, ending } = this.#lowered.blocks[to]!;
+    if (ops.length === 0 && ending.end === "return") return this.#finish(verdict(ending.value));
+    return `break L${to};`;
+  }
+}
+
+function isReturn({ ops, ending }: Block): boolean {
+  return ops.length === 0 && ending.end === "return";
+}
+
+function verdict(value: number | "a"): string {
+  return value === "a" ? "a >>> 0" : `${value}`;
+}
+
+function operand(src: "k" | Register, k: number): string {
+  return src === "k" ? `${k | 0}` : src;
+}
+
+function plus(base: string, k: number): string {
+  return k === 0 ? base : `${base} + ${k}`;
+}
+
+/** The bytes at an index of b, as an int32 of either order. */
+function load(at: string, size: 1 | 2 | 4, order: "host" | "memory"): string {
+  if (size === 1) return `b[${at}]`;
+  const bytes = Array.from({ length: size }, (_, i) => `b[${plus(at, i)}]`);
+  if (order === "memory") bytes.reverse();
+  return bytes.map((byte, i) => (i === size - 1 ? byte : `${byte} << ${8 * (size - 1 - i)}`)).join(" | ");
+}
+
+function swapped(value: string, size: 1 | 2 | 4): string {
+  if (size === 1) return value;
+  if (size === 2) return `(${value} & 255) << 8 | ${value} >>> 8`;
+  return `${value} << 24 | (${value} & 65280) << 8 | ${value} >>> 8 & 65280 | ${value} >>> 24`;
+}

@@ -1,0 +1,352 @@
+/**
+ * The engine that runs programs as WebAssembly.
+ *
+ * Packets in an {@link Arena} are read where they lie, in a loop that is one function; any other packet is copied
+ * into a memory of the filter's own first.  A host without WebAssembly, or whose content security policy forbids it,
+ * is an error with code `unsupported`; the caller picks another engine then.
+ */
+import { BpfError } from "../base/errors.ts";
+import type { MachineState } from "../isa/instruction-set.ts";
+import { BPF_MEMWORDS } from "../isa/limits.ts";
+import { AncillaryReader } from "../program/ancillary-reader.ts";
+import { Arena, METADATA_BYTES, NO_METADATA, WORK_AREA, WORK_AREA_BYTES, writeMetadata } from "../program/arena.ts";
+import type { BatchFilter, Engine, PacketBatch, VerifiedProgram } from "../program/engine.ts";
+import { NO_CONTEXT, type PacketContext } from "../program/packet-context.ts";
+import { LOAD_FAILED, loadPacket } from "../program/packet-load.ts";
+import {
+  compileModule,
+  createMemory,
+  instantiate,
+  PAGE_BYTES,
+  type WasmFunction,
+  type WasmMemory,
+} from "../wasm/host.ts";
+import type { Lowered } from "./ir.ts";
+import { lower } from "./lower.ts";
+import { CELL_BYTES, type Import, type Output, printModule, type Variant } from "./wasm-printer.ts";
+
+/** Packets a call: V8 moves a wasm function to its better code between calls only, so calls must come often. */
+const CHUNK = 2048;
+/** Arena bytes beyond which packets are touched ahead: about what a second-level cache holds. */
+const PREFETCH_BYTES = 4 << 20;
+/** Shorter programs wait for nothing but the packet, and touching it ahead costs more than it saves. */
+const PREFETCH_INSTRUCTIONS = 20;
+/** Length of {@link WasmFilter}'s own memory in front of the packet. */
+const OWN_PACKET = WORK_AREA + WORK_AREA_BYTES;
+
+/**
+ * The WebAssembly engine.  `load` throws a BpfError `unsupported` where WebAssembly is missing or forbidden, or for a
+ * program with backward jumps.
+ */
+export const wasm: Engine & { load(program: VerifiedProgram): WasmFilter } = Object.freeze({
+  name: "wasm",
+  load: (program: VerifiedProgram): WasmFilter => new WasmFilter(lower(program)),
+});
+
+export class WasmFilter implements BatchFilter {
+  readonly tier = "wasm";
+  readonly #lowered: Lowered;
+  readonly #modules = new Map<string, object>();
+  /** The functions on each arena, by variant. */
+  readonly #onArena = new WeakMap<Arena, Map<string, WasmFunction>>();
+  readonly #calls: Calls;
+  #own: OwnMemory | undefined;
+
+  constructor(lowered: Lowered) {
+    this.#lowered = lowered;
+    this.#calls = new Calls(lowered);
+    this.#module({ output: "run", shared: false, workArea: WORK_AREA, prefetch: false });
+  }
+
+  run(packet: Uint8Array, context: PacketContext = NO_CONTEXT): number {
+    const { length } = packet;
+    return this.#runCopied(packet, context, context.length ?? length);
+  }
+
+  match(bytes: Uint8Array, offset = 0, length = bytes.length - offset): number {
+    if (offset < 0 || length < 0 || offset + length > bytes.length) {
+      throw new BpfError(
+        "bad-argument",
+        `offset ${offset} and length ${length} are outside the array's ${bytes.length} bytes`,
+      );
+    }
+    const whole = offset === 0 && length === bytes.length;
+    return this.#runCopied(whole ? bytes : bytes.subarray(offset, offset + length), NO_CONTEXT, length);
+  }
+
+  /** The verdict on packet i of an arena, which is not copied. */
+  matchAt(arena: Arena, i: number): number {
+    if (this.#calls.busy) return new WasmFilter(this.#lowered).run(packetOf(arena, i), arena.context?.(i));
+    const run = this.#prepared(arena, "run", false);
+    const { layout, table, lengths } = arena;
+    const length = table[2 * i + 1]!;
+    const meta = arena.context === undefined ? NO_METADATA : layout.metadata + METADATA_BYTES * i;
+    return run(layout.bytes + table[2 * i]!, length, lengths?.[i] ?? length, meta, i) >>> 0;
+  }
+
+  /** On an arena nothing is copied; `verdicts` may be the arena's own `output`. */
+  runBatch(batch: PacketBatch, verdicts?: Uint32Array): number {
+    if (!(batch instanceof Arena) || this.#calls.busy) return this.#copyBatch(batch, verdicts);
+    const matched = this.#runArena(batch, verdicts === undefined ? "count" : "verdicts");
+    if (verdicts !== undefined && verdicts.byteOffset !== batch.layout.output) {
+      verdicts.set(batch.output.subarray(0, batch.count));
+    }
+    return matched;
+  }
+
+  /**
+   * Numbers of the matching packets, ascending, in `indices` or the arena's `output`; returns how many there are.
+   */
+  matchIndices(arena: Arena, indices?: Uint32Array): number {
+    const matched = this.#runArena(arena, "indices");
+    indices?.set(arena.output.subarray(0, matched));
+    return matched;
+  }
+
+  /** Bit i % 8 of byte i / 8 is 1 when packet i matches, in `bitmap` or the arena's `output`; returns how many do. */
+  matchBitmap(arena: Arena, bitmap?: Uint8Array): number {
+    const bytes = Math.ceil(arena.count / 8);
+    const own = new Uint8Array(arena.memory.buffer, arena.layout.output, bytes).fill(0);
+    const matched = this.#runArena(arena, "bitmap");
+    bitmap?.set(own);
+    return matched;
+  }
+
+  #runArena(arena: Arena, output: Output): number {
+    const { layout, count } = arena;
+    const prefetch = this.#lowered.instructions >= PREFETCH_INSTRUCTIONS && arena.used > PREFETCH_BYTES;
+    const batch = this.#prepared(arena, output, prefetch);
+    const { lengths } = arena;
+    const [lengthsAt, lengthStep] = lengths === undefined ? [layout.table + 4, 8] : [layout.lengths, 4];
+    const [metaAt, metaStep] = arena.context === undefined ? [NO_METADATA, 0] : [layout.metadata, METADATA_BYTES];
+    let matched = 0;
+    for (let from = 0; from < count; from += CHUNK) {
+      const to = Math.min(from + CHUNK, count);
+      const out = layout.output + (output === "verdicts" ? 4 * from : output === "indices" ? 4 * matched : 0);
+      try {
+        matched += batch(
+          from,
+          to,
+          layout.bytes,
+          layout.table + 8 * from,
+          lengthsAt + lengthStep * from,
+          lengthStep,
+          metaAt + metaStep * from,
+          metaStep,
+          out,
+        );
+      } catch (error) {
+        throw outsideArena(arena, from, to) ?? error;
+      }
+    }
+    return matched;
+  }
+
+  /** The function for an arena, with the filter's tables in the arena's work area. */
+  #prepared(arena: Arena, output: Output | "run", prefetch: boolean): WasmFunction {
+    const variant: Variant = { output, shared: arena.shared, workArea: arena.workArea, prefetch };
+    let functions = this.#onArena.get(arena);
+    if (functions === undefined) {
+      functions = new Map();
+      this.#onArena.set(arena, functions);
+    }
+    const key = keyOf(variant);
+    let found = functions.get(key);
+    if (found === undefined) {
+      found = this.#instance(variant, arena.memory)[output === "run" ? "run" : "batch"]!;
+      functions.set(key, found);
+    }
+    if (arena.tenant !== this) {
+      putConstants(this.#lowered, arena.memory, arena.workArea);
+      arena.tenant = this;
+    }
+    this.#calls.on(arena.memory, arena.workArea, arena);
+    return found;
+  }
+
+  /** Any other batch: packet by packet, copied. */
+  #copyBatch(batch: PacketBatch, verdicts: Uint32Array | undefined): number {
+    const { table, count, lengths } = batch;
+    let matched = 0;
+    for (let i = 0; i < count; i++) {
+      const context = batch.context === undefined ? NO_CONTEXT : batch.context(i);
+      const packet = packetOf(batch, i);
+      const verdict = this.#runCopied(packet, context, lengths?.[i] ?? context.length ?? table[2 * i + 1]!);
+      if (verdict !== 0) matched++;
+      if (verdicts !== undefined) verdicts[i] = verdict;
+    }
+    return matched;
+  }
+
+  #runCopied(packet: Uint8Array, context: PacketContext, wire: number): number {
+    if (this.#calls.busy) return new WasmFilter(this.#lowered).#runCopied(packet, context, wire);
+    this.#own ??= this.#makeOwn();
+    const own = this.#own;
+    own.put(packet, context, this.#calls.readsMetadata);
+    this.#calls.on(own.memory, WORK_AREA, undefined);
+    this.#calls.packet = packet;
+    this.#calls.context = context;
+    return own.run(OWN_PACKET, packet.length, wire, NO_METADATA, 0) >>> 0;
+  }
+
+  #makeOwn(): OwnMemory {
+    const memory = createMemory(Math.ceil(OWN_PACKET / PAGE_BYTES) + 1);
+    putConstants(this.#lowered, memory, WORK_AREA);
+    const variant: Variant = { output: "run", shared: false, workArea: WORK_AREA, prefetch: false };
+    return new OwnMemory(memory, this.#instance(variant, memory).run!);
+  }
+
+  #instance(variant: Variant, memory: WasmMemory): Record<string, WasmFunction> {
+    return instantiate(this.#module(variant), memory, this.#calls.imports);
+  }
+
+  #module(variant: Variant): object {
+    const key = keyOf(variant);
+    let module = this.#modules.get(key);
+    if (module === undefined) {
+      try {
+        module = compileModule(printModule(this.#lowered, variant));
+      } catch (cause) {
+        throw new BpfError("unsupported", `this host takes no WebAssembly: ${(cause as Error).message}`, { cause });
+      }
+      this.#modules.set(key, module);
+    }
+    return module;
+  }
+}
+
+function keyOf({ output, shared, workArea, prefetch }: Variant): string {
+  return `${output} ${shared} ${workArea} ${prefetch}`;
+}
+
+function packetOf({ bytes, table }: PacketBatch, i: number): Uint8Array {
+  return bytes.subarray(table[2 * i]!, table[2 * i]! + table[2 * i + 1]!);
+}
+
+function putConstants({ constants }: Lowered, memory: WasmMemory, workArea: number): void {
+  new Int32Array(memory.buffer, workArea + CELL_BYTES, constants.length).set(constants);
+}
+
+/** The error for a table entry that lies outside the memory, which the code noticed as a trap. */
+function outsideArena({ table, byteCapacity }: Arena, from: number, to: number): BpfError | undefined {
+  for (let i = from; i < to; i++) {
+    const [offset, length] = [table[2 * i]!, table[2 * i + 1]!];
+    if (offset + length <= byteCapacity) continue;
+    return new BpfError(
+      "bad-argument",
+      `packet ${i}: offset ${offset} and length ${length} are outside the arena's ${byteCapacity} bytes`,
+    );
+  }
+  return undefined;
+}
+
+/** The memory that packets from elsewhere are copied into, and the function on it. */
+class OwnMemory {
+  readonly memory: WasmMemory;
+  readonly run: WasmFunction;
+  #bytes: Uint8Array;
+  #words: Int32Array;
+
+  constructor(memory: WasmMemory, run: WasmFunction) {
+    this.memory = memory;
+    this.run = run;
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.#words = new Int32Array(memory.buffer);
+  }
+
+  put(packet: Uint8Array, context: PacketContext, withMetadata: boolean): void {
+    const missing = OWN_PACKET + packet.length - this.#bytes.length;
+    if (missing > 0) {
+      this.memory.grow(Math.ceil(missing / PAGE_BYTES));
+      this.#bytes = new Uint8Array(this.memory.buffer);
+      this.#words = new Int32Array(this.memory.buffer);
+    }
+    this.#bytes.set(packet, OWN_PACKET);
+    if (withMetadata) writeMetadata(this.#words, NO_METADATA, context);
+  }
+}
+
+/** What the code imports: the slow paths, on the packet that is being run. */
+class Calls {
+  readonly imports: Record<Import, (...values: number[]) => number>;
+  /** True when the code reads metadata records. */
+  readonly readsMetadata: boolean;
+  /** True while a user's function runs: what it runs in turn needs memory and registers of its own. */
+  busy = false;
+  /** The packet of a single run, when there is no batch. */
+  packet: Uint8Array = new Uint8Array(0);
+  context: PacketContext = NO_CONTEXT;
+  #memory: WasmMemory | undefined;
+  #workArea = 0;
+  #batch: PacketBatch | undefined;
+  readonly #state: { -readonly [Field in keyof MachineState]: MachineState[Field] } = {
+    a: 0,
+    x: 0,
+    mem: new Uint32Array(BPF_MEMWORDS),
+    packet: this.packet,
+    context: NO_CONTEXT,
+  };
+
+  constructor(lowered: Lowered) {
+    const reader = new AncillaryReader();
+    this.readsMetadata = lowered.blocks.some(({ ops }) => ops.some((op) => op.op === "field" || op.op === "device"));
+    this.imports = {
+      far: (number, _ptr, length, offset, size) => {
+        const [bytes, start] = this.#at(number!);
+        return loadPacket(bytes, start, length!, this.#contextOf(number!), offset! >>> 0, size as 1 | 2 | 4);
+      },
+      ancillary: (number, _ptr, length, row, a, x) => {
+        const [bytes, start] = this.#at(number!);
+        const context = this.#contextOf(number!);
+        this.busy = true;
+        try {
+          return reader.read(row!, bytes, start, length!, context, a!, x!);
+        } finally {
+          this.busy = false;
+        }
+      },
+      extension: (number, _ptr, length, call, a, x) => this.#extension(lowered, number!, length!, call!, a!, x!),
+      a: () => this.#state.a | 0,
+      x: () => this.#state.x | 0,
+    };
+  }
+
+  /** Says where the next calls come from. */
+  on(memory: WasmMemory, workArea: number, batch: PacketBatch | undefined): void {
+    this.#memory = memory;
+    this.#workArea = workArea;
+    this.#batch = batch;
+  }
+
+  #at(number: number): [bytes: Uint8Array, start: number] {
+    const batch = this.#batch;
+    return batch === undefined ? [this.packet, 0] : [batch.bytes, batch.table[2 * number]!];
+  }
+
+  #contextOf(number: number): PacketContext {
+    const batch = this.#batch;
+    if (batch === undefined) return this.context;
+    return batch.context === undefined ? NO_CONTEXT : batch.context(number);
+  }
+
+  #extension(lowered: Lowered, number: number, length: number, call: number, a: number, x: number): number {
+    const state = this.#state;
+    const { run, instruction } = lowered.extensions[call]!;
+    const { buffer } = this.#memory!;
+    if (state.mem.buffer !== buffer || state.mem.byteOffset !== this.#workArea) {
+      state.mem = new Uint32Array(buffer, this.#workArea, BPF_MEMWORDS);
+    }
+    const [bytes, start] = this.#at(number);
+    state.a = a >>> 0;
+    state.x = x >>> 0;
+    state.packet = start === 0 && length === bytes.length ? bytes : bytes.subarray(start, start + length);
+    state.context = this.#contextOf(number);
+    this.busy = true;
+    try {
+      const ended = run(state, instruction);
+      return ended === undefined ? LOAD_FAILED : ended >>> 0;
+    } finally {
+      this.busy = false;
+    }
+  }
+}

@@ -1,0 +1,373 @@
+/**
+ * Packets in WebAssembly memory: where compiled filters read them without a copy.
+ *
+ * An arena is a {@link PacketBatch}: bytes, a table of offsets and lengths, and optionally wire lengths and the
+ * metadata behind ancillary loads, all in one WebAssembly.Memory.  Whoever has packets writes them there: `add`
+ * copies one in, a capture reader or a system call writes to `bytes` and `table` and sets `count`.
+ *
+ * Layout, in bytes from the start of the memory:
+ *   0       16 u32 of header (see HEADER)
+ *   64      one metadata record with nothing known, for batches without metadata
+ *   128     a work area of 64,000 bytes for each user of the memory: hash tables and scratch cells of its filter
+ *   then    table (8 a packet, and 8 spare entries), wire lengths (4), metadata (64), output (4), packet bytes
+ */
+import { BpfError } from "../base/errors.ts";
+import { createMemory, PAGE_BYTES, type WasmMemory } from "../wasm/host.ts";
+import type { PacketBatch } from "./engine.ts";
+import { NO_CONTEXT, type PacketContext } from "./packet-context.ts";
+
+/** u32 indices of the header. */
+const HEADER = { magic: 0, bytes: 1, packets: 2, flags: 3, users: 4, taken: 5, count: 6, used: 7 } as const;
+const MAGIC = 0x63427046;
+const HAS_LENGTHS = 1;
+const HAS_METADATA = 2;
+
+/** Where the record of NO_CONTEXT lies. */
+export const NO_METADATA = 64;
+/** Where the first work area lies. */
+export const WORK_AREA = 128;
+/** Bytes of one work area. */
+export const WORK_AREA_BYTES = 64000;
+/** Table entries behind the last packet that may be read (not used) ahead of time. */
+const SPARE_ENTRIES = 8;
+
+/** Bytes of one metadata record. */
+export const METADATA_BYTES = 64;
+/** No MAC header: a position that no packet has. */
+const NO_MAC = -0x80000000;
+
+/** Byte offset of each u32 in a metadata record.  `before`: bytes that lie in front of the packet in `bytes`. */
+export const METADATA = Object.freeze({
+  protocol: 0,
+  pktType: 4,
+  ifindex: 8,
+  hatype: 12,
+  mark: 16,
+  queue: 20,
+  rxhash: 24,
+  cpu: 28,
+  vlanTag: 32,
+  vlanPresent: 36,
+  vlanTpid: 40,
+  network: 44,
+  mac: 48,
+  linear: 52,
+  before: 56,
+} as const) satisfies Partial<Record<keyof PacketContext, number>>;
+
+export interface ArenaOptions {
+  /** Room for packet bytes; default 1 MiB.  It grows. */
+  readonly bytes?: number;
+  /** Room for packets; default 1024.  It grows. */
+  readonly packets?: number;
+  /** Keeps a wire length for each packet; without, LEN is the captured length. */
+  readonly lengths?: boolean;
+  /** Keeps what ancillary loads read for each packet; without, nothing is known about any packet. */
+  readonly metadata?: boolean;
+  /** Makes the memory shareable with worker threads.  A shared arena does not grow. */
+  readonly shared?: boolean;
+  /** Arenas that {@link Arena.attach} may make of a shared memory, this one included; default 8. */
+  readonly users?: number;
+}
+
+interface Layout {
+  readonly table: number;
+  readonly lengths: number;
+  readonly metadata: number;
+  readonly output: number;
+  readonly bytes: number;
+  readonly end: number;
+}
+
+/** Numbers, not views: what a compiled batch loop is called with. */
+export type ArenaLayout = Layout;
+
+/** An empty arena. */
+export function createArena(options: ArenaOptions = {}): Arena {
+  const { bytes = 1 << 20, packets = 1024, shared = false } = options;
+  const users = shared ? (options.users ?? 8) : 1;
+  for (const [name, value] of Object.entries({ bytes, packets, users })) {
+    if (!Number.isInteger(value) || value < 1 || value > 0xffffffff) {
+      throw new BpfError("bad-argument", `${name} ${value} is outside 1..4294967295`);
+    }
+  }
+  const flags = (options.lengths ? HAS_LENGTHS : 0) | (options.metadata ? HAS_METADATA : 0);
+  const pages = pagesFor(layoutOf(bytes, packets, flags, users).end);
+  const memory = createMemory(pages, shared, pages);
+  const header = new Uint32Array(memory.buffer, 0, 16);
+  header[HEADER.bytes] = bytes;
+  header[HEADER.packets] = packets;
+  header[HEADER.flags] = flags;
+  header[HEADER.users] = users;
+  header[HEADER.magic] = MAGIC;
+  writeMetadata(new Int32Array(memory.buffer), NO_METADATA, NO_CONTEXT);
+  return Arena.attach(memory);
+}
+
+export class Arena implements PacketBatch {
+  readonly memory: WasmMemory;
+  /** True when the memory can be sent to other threads. */
+  readonly shared: boolean;
+  /** Start of this arena's work area; a filter that runs on it keeps its tables there. */
+  readonly workArea: number;
+  /** The filter whose tables lie in the work area. */
+  tenant: object | undefined;
+  /** What is known about packet i; there only when the arena keeps metadata.  One object, valid until the next call. */
+  readonly context?: (i: number) => PacketContext;
+  #layout: Layout;
+  #views: Views;
+
+  private constructor(memory: WasmMemory) {
+    const header = new Uint32Array(memory.buffer, 0, 16);
+    if (header[HEADER.magic] !== MAGIC) throw new BpfError("bad-argument", "the memory holds no arena");
+    const number = Atomics.add(header, HEADER.taken, 1);
+    if (number >= header[HEADER.users]!) {
+      throw new BpfError("limit", `the arena was made for ${header[HEADER.users]} users`);
+    }
+    this.memory = memory;
+    this.shared = !(memory.buffer instanceof ArrayBuffer);
+    this.workArea = WORK_AREA + number * WORK_AREA_BYTES;
+    this.#layout = layoutFrom(header);
+    this.#views = new Views(memory, this.#layout, header);
+    if (this.#hasMetadata) this.context = (i) => this.#readContext(i);
+  }
+
+  /**
+   * The arena in a memory that another thread made and sent.
+   *
+   * @throws {BpfError} `bad-argument` when no arena is in it; `limit` when `users` threads have it already.
+   */
+  static attach(memory: WasmMemory): Arena {
+    return new Arena(memory);
+  }
+
+  /** Packet bytes; table offsets count from here.  A view: taken anew after the arena has grown. */
+  get bytes(): Uint8Array {
+    return this.#current().bytes;
+  }
+  /** Offset in `bytes` and captured length of packet i at 2i and 2i + 1; a view as `bytes` is. */
+  get table(): Uint32Array {
+    return this.#current().table;
+  }
+  /** Wire lengths, when the arena keeps them; a view as `bytes` is. */
+  get lengths(): Uint32Array {
+    return this.#current().lengths!; // absent in the type's sense: undefined when not kept
+  }
+  /** Room for one u32 a packet, for verdicts: a compiled filter writes them here without a copy. */
+  get output(): Uint32Array {
+    return this.#current().output;
+  }
+
+  /** Number of packets. */
+  get count(): number {
+    return this.#current().header[HEADER.count]!;
+  }
+  /** @throws {BpfError} `limit` for more packets than there is room for. */
+  set count(count: number) {
+    if (!(count >= 0 && count <= this.packetCapacity)) {
+      throw new BpfError("limit", `${count} packets are more than there is room for, ${this.packetCapacity}`);
+    }
+    this.#current().header[HEADER.count] = count;
+  }
+
+  /** Bytes in use: where `add` puts the next packet. */
+  get used(): number {
+    return this.#current().header[HEADER.used]!;
+  }
+  set used(bytes: number) {
+    this.#current().header[HEADER.used] = bytes;
+  }
+
+  get byteCapacity(): number {
+    return this.#current().header[HEADER.bytes]!;
+  }
+  get packetCapacity(): number {
+    return this.#current().header[HEADER.packets]!;
+  }
+
+  /** Positions in the memory, for compiled code. */
+  get layout(): ArenaLayout {
+    return this.#layout;
+  }
+
+  get #hasMetadata(): boolean {
+    return (this.#views.header[HEADER.flags]! & HAS_METADATA) !== 0;
+  }
+
+  /**
+   * Copies a packet in, with the bytes in front of it, and what the arena keeps of its context.  Returns its number.
+   *
+   * @throws {BpfError} `limit` when a shared arena is full.
+   */
+  add(packet: Uint8Array, context: PacketContext = NO_CONTEXT): number {
+    const { before } = context;
+    const number = this.count;
+    const needed = this.used + before.length + packet.length;
+    if (number === this.packetCapacity || needed > this.byteCapacity) {
+      this.reserve({
+        packets: number < this.packetCapacity ? this.packetCapacity : 2 * number + 1,
+        bytes: needed <= this.byteCapacity ? this.byteCapacity : Math.max(needed, 2 * this.byteCapacity),
+      });
+    }
+    const { bytes, table, lengths, header, words } = this.#current();
+    const at = this.used + before.length;
+    if (before.length > 0) bytes.set(before, this.used);
+    bytes.set(packet, at);
+    table[2 * number] = at;
+    table[2 * number + 1] = packet.length;
+    if (lengths !== undefined) lengths[number] = context.length ?? packet.length;
+    if (this.#hasMetadata) writeMetadata(words, this.#layout.metadata + METADATA_BYTES * number, context);
+    header[HEADER.used] = needed;
+    header[HEADER.count] = number + 1;
+    return number;
+  }
+
+  /** Writes what is known about packet i; `context.length` goes to `lengths`.  For arenas that keep metadata. */
+  setContext(i: number, context: PacketContext): void {
+    const { words, lengths, table } = this.#current();
+    writeMetadata(words, this.#layout.metadata + METADATA_BYTES * i, context);
+    if (lengths !== undefined) lengths[i] = context.length ?? table[2 * i + 1]!;
+  }
+
+  /** Forgets the packets and keeps the room. */
+  clear(): void {
+    const { header } = this.#current();
+    header[HEADER.count] = 0;
+    header[HEADER.used] = 0;
+  }
+
+  /**
+   * Makes room for at least so many bytes and packets in all; contents stay, views are taken anew.
+   *
+   * @throws {BpfError} `limit` for a shared arena, or more than WebAssembly's 4 GiB.
+   */
+  reserve({ bytes = 0, packets = 0 }: { readonly bytes?: number; readonly packets?: number }): void {
+    const { header } = this.#current();
+    const wanted = { bytes: Math.max(bytes, this.byteCapacity), packets: Math.max(packets, this.packetCapacity) };
+    if (wanted.bytes === this.byteCapacity && wanted.packets === this.packetCapacity) return;
+    if (this.shared) throw new BpfError("limit", "a shared arena does not grow");
+    const old = this.#layout;
+    const next = layoutOf(wanted.bytes, wanted.packets, header[HEADER.flags]!, header[HEADER.users]!);
+    const more = pagesFor(next.end) - this.memory.buffer.byteLength / PAGE_BYTES;
+    if (next.end > 2 ** 32) throw new BpfError("limit", `an arena of ${next.end} bytes is more than 4 GiB`);
+    try {
+      if (more > 0) this.memory.grow(more);
+    } catch (cause) {
+      throw new BpfError("limit", `no memory for an arena of ${next.end} bytes`, { cause });
+    }
+    // sections only move up, so the last one moves first
+    const all = new Uint8Array(this.memory.buffer);
+    for (const name of ["bytes", "output", "metadata", "lengths", "table"] as const) {
+      const end = {
+        bytes: old.end,
+        output: old.bytes,
+        metadata: old.output,
+        lengths: old.metadata,
+        table: old.lengths,
+      };
+      all.copyWithin(next[name], old[name], end[name]);
+    }
+    const fresh = new Uint32Array(this.memory.buffer, 0, 16);
+    fresh[HEADER.bytes] = wanted.bytes;
+    fresh[HEADER.packets] = wanted.packets;
+    this.#layout = next;
+    this.#views = new Views(this.memory, next, fresh);
+  }
+
+  /** The views; new ones when somebody grew the memory. */
+  #current(): Views {
+    if (this.#views.buffer !== this.memory.buffer) {
+      const header = new Uint32Array(this.memory.buffer, 0, 16);
+      this.#layout = layoutFrom(header);
+      this.#views = new Views(this.memory, this.#layout, header);
+    }
+    return this.#views;
+  }
+
+  readonly #context = { ...NO_CONTEXT };
+
+  #readContext(i: number): PacketContext {
+    const { words, bytes, table } = this.#current();
+    const at = (this.#layout.metadata + METADATA_BYTES * i) >>> 2;
+    const context = this.#context as { -readonly [Field in keyof PacketContext]: PacketContext[Field] };
+    for (const field of FIELDS) context[field] = words[at + (METADATA[field] >>> 2)]! >>> 0;
+    context.network = words[at + (METADATA.network >>> 2)]!;
+    const mac = words[at + (METADATA.mac >>> 2)]!;
+    context.mac = mac === NO_MAC ? undefined : mac;
+    context.linear = words[at + (METADATA.linear >>> 2)] !== 0;
+    const before = words[at + (METADATA.before >>> 2)]!;
+    const start = table[2 * i]!;
+    context.before = before === 0 ? NO_CONTEXT.before : bytes.subarray(start - before, start);
+    return context;
+  }
+}
+
+const FIELDS = [
+  "protocol",
+  "pktType",
+  "ifindex",
+  "hatype",
+  "mark",
+  "queue",
+  "rxhash",
+  "cpu",
+  "vlanTag",
+  "vlanPresent",
+  "vlanTpid",
+] as const;
+
+/** Writes a context as a metadata record at byte `at`. */
+export function writeMetadata(words: Int32Array, at: number, context: PacketContext): void {
+  const base = at >>> 2;
+  for (const field of FIELDS) words[base + (METADATA[field] >>> 2)] = context[field];
+  words[base + (METADATA.network >>> 2)] = context.network;
+  words[base + (METADATA.mac >>> 2)] = context.mac ?? NO_MAC;
+  words[base + (METADATA.linear >>> 2)] = context.linear ? 1 : 0;
+  words[base + (METADATA.before >>> 2)] = context.before.length;
+}
+
+class Views {
+  readonly buffer: ArrayBuffer;
+  readonly header: Uint32Array;
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
+  readonly table: Uint32Array;
+  readonly lengths: Uint32Array | undefined;
+  readonly output: Uint32Array;
+
+  constructor(memory: WasmMemory, layout: Layout, header: Uint32Array) {
+    const { buffer } = memory;
+    const packets = header[HEADER.packets]!;
+    this.buffer = buffer;
+    this.header = header;
+    this.words = new Int32Array(buffer);
+    this.bytes = new Uint8Array(buffer, layout.bytes, header[HEADER.bytes]);
+    this.table = new Uint32Array(buffer, layout.table, 2 * packets);
+    this.output = new Uint32Array(buffer, layout.output, packets);
+    this.lengths =
+      (header[HEADER.flags]! & HAS_LENGTHS) === 0 ? undefined : new Uint32Array(buffer, layout.lengths, packets);
+  }
+}
+
+function layoutFrom(header: Uint32Array): Layout {
+  return layoutOf(header[HEADER.bytes]!, header[HEADER.packets]!, header[HEADER.flags]!, header[HEADER.users]!);
+}
+
+function layoutOf(bytes: number, packets: number, flags: number, users: number): Layout {
+  let at = WORK_AREA + users * WORK_AREA_BYTES;
+  const place = (size: number): number => {
+    const here = Math.ceil(at / 64) * 64;
+    at = here + size;
+    return here;
+  };
+  const table = place(8 * (packets + SPARE_ENTRIES));
+  const lengths = place((flags & HAS_LENGTHS) === 0 ? 0 : 4 * packets);
+  const metadata = place((flags & HAS_METADATA) === 0 ? 0 : METADATA_BYTES * packets);
+  const output = place(4 * packets);
+  const start = place(bytes);
+  return { table, lengths, metadata, output, bytes: start, end: at };
+}
+
+function pagesFor(bytes: number): number {
+  return Math.ceil(bytes / PAGE_BYTES);
+}
