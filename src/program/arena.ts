@@ -66,6 +66,8 @@ export interface ArenaOptions {
   readonly metadata?: boolean;
   /** Makes the memory shareable with worker threads.  A shared arena does not grow. */
   readonly shared?: boolean;
+  /** What RANDOM loads read, a u32 each; default Math.random.  Not shared with other threads. */
+  readonly random?: () => number;
   /** Arenas that {@link Arena.attach} may make of a shared memory, this one included; default 8. */
   readonly users?: number;
 }
@@ -101,7 +103,7 @@ export function createArena(options: ArenaOptions = {}): Arena {
   header[HEADER.users] = users;
   header[HEADER.magic] = MAGIC;
   writeMetadata(new Int32Array(memory.buffer), NO_METADATA, NO_CONTEXT);
-  return Arena.attach(memory);
+  return Arena.attach(memory, options.random);
 }
 
 export class Arena implements PacketBatch {
@@ -114,10 +116,11 @@ export class Arena implements PacketBatch {
   tenant: object | undefined;
   /** What is known about packet i; there only when the arena keeps metadata.  One object, valid until the next call. */
   readonly context?: (i: number) => PacketContext;
+  readonly #context: { -readonly [Field in keyof PacketContext]: PacketContext[Field] };
   #layout: Layout;
   #views: Views;
 
-  private constructor(memory: WasmMemory) {
+  private constructor(memory: WasmMemory, random: () => number) {
     const header = new Uint32Array(memory.buffer, 0, 16);
     if (header[HEADER.magic] !== MAGIC) throw new BpfError("bad-argument", "the memory holds no arena");
     const number = Atomics.add(header, HEADER.taken, 1);
@@ -129,6 +132,7 @@ export class Arena implements PacketBatch {
     this.workArea = WORK_AREA + number * WORK_AREA_BYTES;
     this.#layout = layoutFrom(header);
     this.#views = new Views(memory, this.#layout, header);
+    this.#context = { ...NO_CONTEXT, random };
     if (this.#hasMetadata) this.context = (i) => this.#readContext(i);
   }
 
@@ -137,8 +141,8 @@ export class Arena implements PacketBatch {
    *
    * @throws {BpfError} `bad-argument` when no arena is in it; `limit` when `users` threads have it already.
    */
-  static attach(memory: WasmMemory): Arena {
-    return new Arena(memory);
+  static attach(memory: WasmMemory, random: () => number = NO_CONTEXT.random): Arena {
+    return new Arena(memory, random);
   }
 
   /** Packet bytes; table offsets count from here.  A view: taken anew after the arena has grown. */
@@ -284,12 +288,10 @@ export class Arena implements PacketBatch {
     return this.#views;
   }
 
-  readonly #context = { ...NO_CONTEXT };
-
   #readContext(i: number): PacketContext {
     const { words, bytes, table } = this.#current();
     const at = (this.#layout.metadata + METADATA_BYTES * i) >>> 2;
-    const context = this.#context as { -readonly [Field in keyof PacketContext]: PacketContext[Field] };
+    const context = this.#context;
     for (const field of FIELDS) context[field] = words[at + (METADATA[field] >>> 2)]! >>> 0;
     context.network = words[at + (METADATA.network >>> 2)]!;
     const mac = words[at + (METADATA.mac >>> 2)]!;
