@@ -42,8 +42,8 @@ function value(random: Random): number {
 
 function offset(random: Random): number {
   const r = random();
-  if (r < 0.75) return below(random, 24);
-  if (r < 0.85) return pick(random, [0xfff00000, 0xffe00000, 0xffdffffe, 0xffeffffe]) + below(random, 24);
+  if (r < 0.6) return below(random, 24);
+  if (r < 0.7) return pick(random, [0xfff00000, 0xffe00000, 0xffdffffe, 0xffeffffe]) + below(random, 24);
   if (r < 0.9) return pick(random, ANCILLARY).k;
   return pick(random, [0x7ffffffc, 0x7fffffff, 0x80000000, 0x80000001, 40, 59, 60, 61, 62, 63, 64]);
 }
@@ -82,7 +82,8 @@ export function randomProgram(random: Random, length: number): VerifiedProgram {
       out.push(stmt(pick(random, [CODE.ldh_abs, CODE.ldw_abs, CODE.ldw_ind, CODE.ldh_ind]), below(random, 16)));
       if (random() < 0.4) out.push(stmt(pick(random, [CODE.and_k, CODE.or_k, CODE.xor_k]), value(random)));
       const here = out.length;
-      if (here < total) out.push(jump(pick(random, [CODE.jeq_k, CODE.jset_k]), value(random), forward(here), forward(here)));
+      if (here < total)
+        out.push(jump(pick(random, [CODE.jeq_k, CODE.jset_k]), value(random), forward(here), forward(here)));
     } else {
       out.push(plain(random, cells));
     }

@@ -33,22 +33,35 @@ export function mergeEqualityTests(blocks: readonly Block[]): Int32Array {
     if (run === undefined) return;
     budget -= run.keys.size;
     const before = successors(block.ending);
-    const goals = new Set(run.keys.values());
-    const table = goals.size === 1 ? perfectHash([...run.keys.keys()], slots, MOST_CONSTANTS - slots) : undefined;
-    if (table !== undefined) {
-      tables.push(table);
-      slots += table.slots.length;
-      block.ending = { end: "probe", table, yes: [...goals][0]!, no: run.no };
-    } else {
-      const cases = [...run.keys].map(([key, to]) => ({ key, to })).sort((a, b) => a.key - b.key);
-      block.ending = { end: "search", cases, no: run.no };
-    }
+    block.ending = lookup(run, (keys) => {
+      const table = perfectHash(keys, slots, MOST_CONSTANTS - slots);
+      if (table !== undefined) {
+        tables.push(table);
+        slots += table.slots.length;
+      }
+      return table;
+    });
     for (const to of successors(block.ending)) wanted[to]!++;
     for (const to of before) release(blocks, wanted, to);
   });
   const constants = new Int32Array(slots);
   for (const { at, slots: own } of tables) constants.set(own, at);
   return constants;
+}
+
+interface Run {
+  /** Where each key leads; none leads where all other values go. */
+  readonly keys: ReadonlyMap<number, number>;
+  readonly no: number;
+}
+
+function lookup({ keys, no }: Run, hash: (keys: readonly number[]) => HashTable | undefined): Ending {
+  const goals = [...new Set(keys.values())];
+  if (goals.length === 0) return { end: "jump", to: no };
+  const table = goals.length === 1 ? hash([...keys.keys()]) : undefined;
+  if (table !== undefined) return { end: "probe", table, yes: goals[0]!, no };
+  const cases = [...keys].map(([key, to]) => ({ key, to })).sort((a, b) => a.key - b.key);
+  return { end: "search", cases, no };
 }
 
 function waysIn(blocks: readonly Block[]): number[] {
@@ -71,11 +84,7 @@ function asEqualityTest(ending: Ending): EqualityTest | undefined {
 }
 
 /** The run that starts with a block's ending: the first target of each key counts, as in the program. */
-function runFrom(
-  blocks: readonly Block[],
-  block: Block,
-  budget: number,
-): { keys: ReadonlyMap<number, number>; no: number } | undefined {
+function runFrom(blocks: readonly Block[], block: Block, budget: number): Run | undefined {
   let test = asEqualityTest(block.ending);
   if (test === undefined) return undefined;
   const keys = new Map<number, number>();
@@ -87,7 +96,8 @@ function runFrom(
     if (next.ops.length > 0 || keys.size >= budget) break;
     test = asEqualityTest(next.ending);
   }
-  return keys.size >= SHORTEST_RUN ? { keys, no: otherwise } : undefined;
+  if (keys.size < SHORTEST_RUN) return undefined;
+  return { keys: new Map([...keys].filter(([, to]) => to !== otherwise)), no: otherwise };
 }
 
 /** A multiplicative hash without collisions, or undefined when no table of at most `room` slots was found. */

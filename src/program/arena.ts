@@ -278,9 +278,9 @@ export class Arena implements PacketBatch {
     this.#views = new Views(this.memory, next, fresh);
   }
 
-  /** The views; new ones when somebody grew the memory. */
+  /** The views; new ones when somebody else grew the memory, which detaches the old (asking `buffer` is slow). */
   #current(): Views {
-    if (this.#views.buffer !== this.memory.buffer) {
+    if (this.#views.table.length === 0) {
       const header = new Uint32Array(this.memory.buffer, 0, 16);
       this.#layout = layoutFrom(header);
       this.#views = new Views(this.memory, this.#layout, header);
@@ -329,7 +329,6 @@ export function writeMetadata(words: Int32Array, at: number, context: PacketCont
 }
 
 class Views {
-  readonly buffer: ArrayBuffer;
   readonly header: Uint32Array;
   readonly words: Int32Array;
   readonly bytes: Uint8Array;
@@ -340,7 +339,6 @@ class Views {
   constructor(memory: WasmMemory, layout: Layout, header: Uint32Array) {
     const { buffer } = memory;
     const packets = header[HEADER.packets]!;
-    this.buffer = buffer;
     this.header = header;
     this.words = new Int32Array(buffer);
     this.bytes = new Uint8Array(buffer, layout.bytes, header[HEADER.bytes]);
