@@ -19,6 +19,8 @@ import type { Instruction } from "../program/instruction.ts";
 import type { PacketContext } from "../program/packet-context.ts";
 import { assembleWithSpans } from "../text/assemble.ts";
 import { type ContextFields, contextFrom, readBytes, readContext, readNumber } from "./packet-text.ts";
+import { relocated } from "./relocate.ts";
+import type { Trial } from "./trial.ts";
 
 /** One packet and what the program must say to it. */
 export interface CorpusRun {
@@ -137,6 +139,18 @@ export function contextOf(run: CorpusRun): PacketContext {
   return contextFrom(run.context);
 }
 
+/** A file as a trial: what it says of verdicts is what they must be. */
+export function corpusTrial({ name, profile, instructions, runs }: CorpusFile): Trial {
+  return {
+    category: "corpus",
+    origin: `corpus ${name}`,
+    profile,
+    instructions,
+    samples: runs.map(({ packet, context }) => ({ packet, context })),
+    expected: runs.map(({ verdict }) => verdict),
+  };
+}
+
 /** Every `; word: value`, and the prose of the remaining comment lines. */
 function findDirectives(text: string): { directives: Directive[]; title: string } {
   const directives: Directive[] = [];
@@ -184,7 +198,10 @@ function assembleLines(
   const out: Instruction[] = [];
   for (const [index, insn] of instructions.entries()) {
     if (!firstOnLine.has(lines[index]!)) firstOnLine.set(lines[index]!, positions[index]!);
-    const moved = times.length === 0 ? insn : moveJump(insn, index, positions);
+    const moved = times.length === 0 ? insn : relocated(insn, index, instructions.length, (i) => positions[i]!);
+    if (moved === undefined) {
+      throw new BpfError("bad-text", `instruction ${index}: "times" puts a branch target out of reach`, { index });
+    }
     for (let copy = 0; copy < copies[index]!; copy++) out.push(moved);
   }
   return { instructions: out, firstOnLine };
@@ -194,23 +211,6 @@ function lineOf(text: string, offset: number): number {
   let line = 1;
   for (let at = text.indexOf("\n"); at >= 0 && at < offset; at = text.indexOf("\n", at + 1)) line++;
   return line;
-}
-
-/** A jump at `index` after instructions were multiplied; targets outside the program stay as far outside. */
-function moveJump(insn: Instruction, index: number, positions: readonly number[]): Instruction {
-  const next = positions[index]! + 1;
-  const moved = (distance: number): number => {
-    const target = index + 1 + distance;
-    return target < positions.length - 1 ? positions[target]! - next : distance;
-  };
-  const isJump = (insn.code & 7) === 5;
-  if (!isJump) return insn;
-  if ((insn.code & 0xf0) === 0) return { ...insn, k: moved(insn.k) };
-  const [jt, jf] = [moved(insn.jt), moved(insn.jf)];
-  if (jt > 255 || jf > 255) {
-    throw new BpfError("bad-text", `instruction ${index}: "times" moves a branch target out of reach`, { index });
-  }
-  return { ...insn, jt, jf };
 }
 
 /** `00 01 {len=60} => 2` */

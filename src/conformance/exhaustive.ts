@@ -1,0 +1,154 @@
+/**
+ * Trials that leave nothing out: every opcode, every ancillary offset in every mode, every border of every area in
+ * every form of load, every arithmetic operation and condition on an edge grid.
+ *
+ * All of them fit an AF_UNIX datagram socket, so that the kernel can be asked.
+ */
+import { SKF_AD_OFF } from "../isa/limits.ts";
+import { CODE, OPCODES } from "../isa/opcodes.ts";
+import { type Instruction, jump, stmt } from "../program/instruction.ts";
+import { AREA_BORDERS } from "./generate.ts";
+import type { Sample, Trial } from "./trial.ts";
+
+/** Every exhaustive trial, some 200,000. */
+export function* exhaustiveTrials(): Generator<Trial> {
+  yield* opcodeTrials();
+  yield* ancillaryTrials();
+  yield* borderTrials();
+  yield* arithmeticTrials();
+}
+
+function trial(
+  category: string,
+  origin: string,
+  instructions: readonly Instruction[],
+  samples: readonly Sample[],
+): Trial {
+  return { category, origin, profile: "linux", instructions, samples };
+}
+
+const plain = (packet: Uint8Array): Sample => ({ packet, context: {} });
+const NO_SAMPLES: readonly Sample[] = [];
+
+/** All 65,536 codes, each with k = 0 and k = 1 and a return behind it; 0, 0 for both arms. */
+export function* opcodeTrials(): Generator<Trial> {
+  const samples = [plain(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8))];
+  for (let code = 0; code <= 0xffff; code++) {
+    for (const k of [0, 1]) {
+      const program = [stmt(code, k), stmt(CODE.ret_k, 7)];
+      yield trial("opcodes", `code 0x${code.toString(16)}, k ${k}`, program, code <= 0xff ? samples : NO_SAMPLES);
+    }
+    if (code > 0xff && (code & 0xff) !== CODE.ret_k) continue;
+    yield trial("opcodes", `code 0x${code.toString(16)} last`, [stmt(CODE.ld_imm, 5), stmt(code, 9)], samples);
+  }
+}
+
+const ABSOLUTE = [CODE.ldw_abs, CODE.ldh_abs, CODE.ldb_abs];
+const INDIRECT = [CODE.ldw_ind, CODE.ldh_ind, CODE.ldb_ind];
+
+/**
+ * Every offset from 0xfffff000 up, for loads of every size and mode.  Where the value can not be known beforehand,
+ * RANDOM and CPU, it is masked away: what is left is that the program goes on.
+ */
+export function* ancillaryTrials(): Generator<Trial> {
+  const samples = [
+    plain(Uint8Array.of(4, 0, 1, 0, 8, 0, 2, 0, 4, 0, 3, 0)),
+    plain(new Uint8Array(0)),
+    plain(new Uint8Array(64).fill(0x11)),
+  ];
+  const unknowable = [SKF_AD_OFF + 36, SKF_AD_OFF + 56];
+  for (let n = 0; n <= 0xfff; n++) {
+    const k = SKF_AD_OFF + n;
+    const mask = unknowable.includes(k) ? [stmt(CODE.and_k, 0)] : [];
+    const origin = `ancillary offset ${n}`;
+    for (const code of ABSOLUTE) {
+      const start = [stmt(CODE.ld_imm, 4), stmt(CODE.ldx_imm, 3)];
+      yield trial("ancillary", origin, [...start, stmt(code, k), ...mask, stmt(CODE.xor_x), stmt(CODE.ret_a)], samples);
+    }
+    for (const code of INDIRECT) {
+      for (const x of [0, k, 1]) {
+        const program = [stmt(CODE.ldx_imm, x), stmt(code, k - x), stmt(CODE.ret_k, 9)];
+        yield trial("ancillary", origin, program, samples);
+      }
+    }
+    yield trial("ancillary", origin, [stmt(CODE.ldxb_msh, k), stmt(CODE.ret_k, 9)], samples);
+  }
+}
+
+const BORDER_LENGTHS = [0, 1, 2, 3, 4, 5, 8, 9, 63, 64, 65];
+
+/** Every load form at every border: of the packet, of 32 bits, of the NET and LL areas; X + k split in six ways. */
+export function* borderTrials(): Generator<Trial> {
+  const offsets = new Set<number>();
+  for (const border of [0, ...AREA_BORDERS, 0x7fff, 0x8000, 0xffff, 0x10000]) {
+    for (let d = -6; d <= 6; d++) offsets.add((border + d) >>> 0);
+  }
+  for (const area of [0, 0xfff0_0000, 0xffe0_0000]) {
+    for (const length of BORDER_LENGTHS) for (let d = -4; d <= 1; d++) offsets.add((area + length + d) >>> 0);
+  }
+  const samples = BORDER_LENGTHS.map((length) => plain(Uint8Array.from({ length }, (_, i) => 0x81 + 37 * i)));
+  for (const at of offsets) {
+    const origin = `offset 0x${at.toString(16)}`;
+    for (const code of ABSOLUTE) yield trial("borders", origin, [stmt(code, at), stmt(CODE.ret_a)], samples);
+    const msh = [stmt(CODE.ld_imm, 1), stmt(CODE.ldxb_msh, at), stmt(CODE.add_x), stmt(CODE.ret_a)];
+    yield trial("borders", origin, msh, samples);
+    for (const code of INDIRECT) {
+      for (const x of [0, 1, 0xffff_ffff, 0x8000_0000, at, 0xfff0_0000]) {
+        yield trial("borders", origin, [stmt(CODE.ldx_imm, x), stmt(code, at - x), stmt(CODE.ret_a)], samples);
+      }
+    }
+  }
+}
+
+// biome-ignore format: in groups
+const OPERANDS = [
+  0, 1, 2, 3, 5, 7, 10, 16, 30, 31, 32, 33, 63, 64, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000,
+  0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xaaaa_aaaa, 0xffff_fffe, 0xffff_ffff,
+];
+
+/** Every arithmetic operation and condition, by K and by X, on every pair of {@link OPERANDS}. */
+export function* arithmeticTrials(): Generator<Trial> {
+  const singles = OPERANDS.map((a) => plain(words(a)));
+  const pairs = OPERANDS.flatMap((a) => OPERANDS.map((x) => plain(words(a, x))));
+  const loadBoth = [stmt(CODE.ldw_abs, 4), stmt(CODE.tax), stmt(CODE.ldw_abs, 0)];
+  for (const { code, name, does } of OPCODES) {
+    switch (does.kind) {
+      case "alu":
+        if (does.src === "x") yield trial("arithmetic", name, [...loadBoth, stmt(code), stmt(CODE.ret_a)], pairs);
+        else {
+          for (const k of OPERANDS) {
+            yield trial("arithmetic", name, [stmt(CODE.ldw_abs, 0), stmt(code, k), stmt(CODE.ret_a)], singles);
+          }
+        }
+        break;
+      case "neg":
+        yield trial("arithmetic", name, [stmt(CODE.ldw_abs, 0), stmt(code), stmt(CODE.ret_a)], singles);
+        break;
+      case "branch":
+        // Both arms, one, the other: the conversion to eBPF turns conditions round.
+        for (const [jt, jf] of [
+          [1, 0],
+          [0, 1],
+          [1, 2],
+          [2, 1],
+        ] as const) {
+          const ends = [stmt(CODE.ret_k, 1), stmt(CODE.ret_k, 2), stmt(CODE.ret_k, 3)];
+          if (does.src === "x") yield trial("arithmetic", name, [...loadBoth, jump(code, 0, jt, jf), ...ends], pairs);
+          else {
+            for (const k of OPERANDS) {
+              yield trial("arithmetic", name, [stmt(CODE.ldw_abs, 0), jump(code, k, jt, jf), ...ends], singles);
+            }
+          }
+        }
+        break;
+    }
+  }
+}
+
+/** u32s as they lie in a packet. */
+function words(...values: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(4 * values.length);
+  const view = new DataView(bytes.buffer);
+  for (const [i, value] of values.entries()) view.setUint32(4 * i, value);
+  return bytes;
+}
