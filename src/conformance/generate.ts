@@ -67,10 +67,14 @@ const WEIGHTS: Readonly<Record<Flavour, Readonly<Record<Piece, number>>>> = {
   attributes: { alu: 1,  load: 1, ind: 1,   area: 0,  branch: 1,  scratch: 1,  register: 1,  ancillary: 0,  attribute: 10, return: 0 },
 };
 
-/** A valid program by Linux's rules. */
-export function generateProgram(random: Random): GeneratedProgram {
+/**
+ * A valid program by Linux's rules.
+ *
+ * @param near  The packet length to choose offsets for; absent: any up to 96.
+ */
+export function generateProgram(random: Random, near?: number): GeneratedProgram {
   const flavour = random.pick(FLAVOURS);
-  const length = random.oneIn(8) ? random.below(8) : random.between(8, 96);
+  const length = near ?? (random.oneIn(8) ? random.below(8) : random.between(8, 96));
   const size = random.oneIn(64) ? random.between(260, 700) : random.between(1, random.oneIn(4) ? 60 : 16);
   const pieces = urn(WEIGHTS[flavour]);
   const out: Instruction[] = [];

@@ -14,11 +14,14 @@ import { nearMiss } from "./near-miss.ts";
 import type { ContextFields } from "./packet-text.ts";
 import { generatePacket, readLengths } from "./packets.ts";
 import { Random } from "./random.ts";
-import type { Trial } from "./trial.ts";
+import type { Sample, Trial } from "./trial.ts";
 import { unixContext } from "./unix-context.ts";
 
-/** Where packets are: "unix", an AF_UNIX datagram socket; "anywhere", any context at all. */
-export type Scene = "unix" | "anywhere";
+/**
+ * Where packets are: "unix", an AF_UNIX datagram socket; "anywhere", any context at all; or a list of packets that were
+ * seen somewhere, with the contexts they had there.
+ */
+export type Scene = "unix" | "anywhere" | { readonly name: string; readonly pool: readonly Sample[] };
 
 export interface RandomTrialOptions {
   readonly scene: Scene;
@@ -40,19 +43,23 @@ export function randomTrial(seed: number, n: number, options: RandomTrialOptions
   const { scene, packets = DEFAULT_PACKETS, filters = [], captured = [], cpus = 1 } = options;
   const kind = random.below(10);
   const real = filters.length > 0 && kind === 0;
-  const generated = real ? { instructions: random.pick(filters), length: 64 } : generateProgram(random);
+  const pool = typeof scene === "object" ? scene.pool : [];
+  const near = pool.length > 0 ? random.pick(pool).packet.length : undefined;
+  const generated = real ? { instructions: random.pick(filters), length: 64 } : generateProgram(random, near);
   const changed = kind < 3 && !(real && random.oneIn(4));
   const program = changed ? nearMiss(generated.instructions, random) : generated.instructions;
-  const instructions = scene === "unix" ? withoutChance(program) : program;
+  const instructions = scene === "anywhere" ? program : withoutChance(program);
   const thresholds = readLengths(instructions);
   const cpu = loads(instructions, "CPU") ? random.below(cpus) : 0;
-  const samples = Array.from({ length: packets }, () => {
+  const samples = Array.from({ length: packets }, (): Sample => {
+    if (pool.length > 0) return random.pick(pool);
     const packet = generatePacket(random, generated.length, thresholds, captured);
     const context = scene === "unix" ? unixContext(packet, cpu) : anyContext(random, packet, cpu);
     return { packet, context };
   });
-  const category = real ? "filters" : changed ? "near-miss" : "random";
-  return { category, origin: `${scene} seed ${seed}, trial ${n}`, profile: "linux", instructions, samples };
+  const name = typeof scene === "object" ? scene.name : scene;
+  const category = `${real ? "filters" : changed ? "near-miss" : "random"} ${name}`;
+  return { category, origin: `${name} seed ${seed}, trial ${n}`, profile: "linux", instructions, samples };
 }
 
 /** Instructions that leave nothing of what was in A. */
