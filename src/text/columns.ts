@@ -69,7 +69,8 @@ function readCounted(source: string, pieces: readonly Span[], unit: string): Ass
     spans.push(piece);
   }
   if (count !== undefined && count !== rest.length) {
-    problems.add("bad-count", `the text announces ${head[0]!.text} instructions and has ${rest.length}`, head[0]!);
+    const announced = Number.isSafeInteger(count) ? count : "too many";
+    problems.add("bad-count", `the text announces ${announced} instructions and has ${rest.length}`, head[0]!);
   } else if (count === 0) {
     problems.add("empty-program", "the text has no instruction", head[0]!);
   }
