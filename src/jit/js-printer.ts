@@ -45,15 +45,20 @@ const JS_CONDITION = {
 } as const satisfies Record<Condition, readonly [(a: string, b: string) => string, (a: string, b: string) => string]>;
 
 /**
- * The source of `match(b, o, n, c, w)`: the verdict on one packet.
+ * The source of `match(b, o, n)`: the verdict on one packet.  A program that asks for more than the packet's bytes
+ * has two parameters more, the context c and the length on the wire w.
  *
  * @throws {BpfError} `unsupported` for a program beyond {@link MOST_INSTRUCTIONS} or {@link MOST_LABELS}.
  */
 export function printMatch(lowered: Lowered): string {
+  // no default parameters: they cost bytecode, and V8 inlines functions by their size in bytecode
   const lines = [
     '"use strict";',
-    "return function match(b, o = 0, n = b.length - o, c = none, w = n) {",
-    "  if (o < 0 || n < 0 || o + n > b.length) outside(b, o, n);",
+    `return function match(b, o, n${asksContext(lowered) ? ", c = none, w" : ""}) {`,
+    "  o |= 0;",
+    "  n = n === undefined ? b.length - o : n | 0;",
+    ...(usesLength(lowered) ? ["  if (w === undefined) w = n;"] : []),
+    "  if ((o | n) < 0 || o + n > b.length) outside(b, o, n);",
     ...machine(lowered, "  "),
     ...new Printer(lowered, (value) => `return ${value};`).print("  "),
     "};",
@@ -98,16 +103,27 @@ export function usesContext({ blocks }: Lowered): boolean {
   return blocks.some(({ ops }) => ops.some((op) => kinds.has(op.op) || (op.op === "load-index" && !op.near)));
 }
 
+/** True when the code reads the context, or LEN, which a context may set. */
+export function asksContext(lowered: Lowered): boolean {
+  return usesContext(lowered) || usesLength(lowered);
+}
+
 /** True when the code reads LEN. */
 export function usesLength({ blocks }: Lowered): boolean {
   return blocks.some(({ ops }) => ops.some((op) => op.op === "length"));
 }
 
-/** Declarations of the machine's registers. */
-function machine({ cells, extensions, clearsCells }: Lowered, indent: string): string[] {
-  if (extensions.length > 0) return [`${indent}let a = 0, x = 0, y = 0, f;`, `${indent}M.fill(0);`];
-  const names = cells.map((cell) => (clearsCells ? `, m${cell} = 0` : `, m${cell} = 0`));
-  return [`${indent}let a = 0, x = 0, y = 0, f = 0${names.join("")};`];
+/** Declarations of the machine's registers; scratch cells that user code may look at are elements of M instead. */
+function machine({ blocks, cells, extensions }: Lowered, indent: string): string[] {
+  const uses = (kinds: readonly Op["op"][]): boolean =>
+    blocks.some(({ ops }) => ops.some((op) => kinds.includes(op.op)));
+  const names = ["a = 0", "x = 0"];
+  if (uses(["load-index"])) names.push("y = 0");
+  if (uses(["far", "load-index", "extension"])) names.push("f = 0");
+  if (extensions.length === 0) names.push(...cells.map((cell) => `m${cell} = 0`));
+  const lines = [`${indent}let ${names.join(", ")};`];
+  if (extensions.length > 0) lines.push(`${indent}M.fill(0);`);
+  return lines;
 }
 
 class Printer {
@@ -168,7 +184,7 @@ class Printer {
       case "check":
         return this.#line(`if (n < ${op.bytes}) ${this.#finish("0")}`);
       case "load":
-        return this.#line(`a = ${load(plus("o", op.k), op.size, op.order)};`);
+        return this.#line(`a = ${load("o", op.k, op.size, op.order)};`);
       case "msh":
         return this.#line(`x = (b[${plus("o", op.k)}] & 15) << 2;`);
       case "load-index":
@@ -206,7 +222,7 @@ class Printer {
 
   #loadIndex(op: Op & { op: "load-index" }) {
     this.#line(op.k === 0 ? "y = x;" : `y = x + ${op.k | 0} | 0;`);
-    const value = load("o + y", op.size, op.order);
+    const value = load("o + y", 0, op.size, op.order);
     if (op.near) {
       this.#line(`if (y > n - ${op.size}) ${this.#finish("0")}`);
       this.#line(`a = ${value};`);
@@ -293,10 +309,9 @@ function plus(base: string, k: number): string {
   return k === 0 ? base : `${base} + ${k}`;
 }
 
-/** The bytes at an index of b, as an int32 of either order. */
-function load(at: string, size: 1 | 2 | 4, order: "host" | "memory"): string {
-  if (size === 1) return `b[${at}]`;
-  const bytes = Array.from({ length: size }, (_, i) => `b[${plus(at, i)}]`);
+/** The bytes of b at an index + k, as an int32 of either order. */
+function load(at: string, k: number, size: 1 | 2 | 4, order: "host" | "memory"): string {
+  const bytes = Array.from({ length: size }, (_, i) => `b[${plus(at, k + i)}]`);
   if (order === "memory") bytes.reverse();
   return bytes.map((byte, i) => (i === size - 1 ? byte : `${byte} << ${8 * (size - 1 - i)}`)).join(" | ");
 }

@@ -9,7 +9,15 @@ import { BpfError } from "../base/errors.ts";
 import type { MachineState } from "../isa/instruction-set.ts";
 import { BPF_MEMWORDS } from "../isa/limits.ts";
 import { AncillaryReader } from "../program/ancillary-reader.ts";
-import { Arena, METADATA_BYTES, NO_METADATA, WORK_AREA, WORK_AREA_BYTES, writeMetadata } from "../program/arena.ts";
+import {
+  Arena,
+  type ArenaLayout,
+  METADATA_BYTES,
+  NO_METADATA,
+  WORK_AREA,
+  WORK_AREA_BYTES,
+  writeMetadata,
+} from "../program/arena.ts";
 import type { BatchFilter, Engine, PacketBatch, VerifiedProgram } from "../program/engine.ts";
 import { NO_CONTEXT, type PacketContext } from "../program/packet-context.ts";
 import { LOAD_FAILED, loadPacket } from "../program/packet-load.ts";
@@ -23,7 +31,7 @@ import {
 } from "../wasm/host.ts";
 import type { Lowered } from "./ir.ts";
 import { lower } from "./lower.ts";
-import { CELL_BYTES, type Import, type Output, printModule, type Variant } from "./wasm-printer.ts";
+import { CELL_BYTES, type Import, importsOf, type Output, printModule, type Variant } from "./wasm-printer.ts";
 
 /** Packets a call: V8 moves a wasm function to its better code between calls only, so calls must come often. */
 const CHUNK = 2048;
@@ -33,6 +41,13 @@ const PREFETCH_BYTES = 4 << 20;
 const PREFETCH_INSTRUCTIONS = 20;
 /** Length of {@link WasmFilter}'s own memory in front of the packet. */
 const OWN_PACKET = WORK_AREA + WORK_AREA_BYTES;
+const OWN_VARIANT: Variant = Object.freeze({
+  output: "run",
+  shared: false,
+  workArea: WORK_AREA,
+  packets: OWN_PACKET,
+  prefetch: false,
+});
 
 /**
  * The WebAssembly engine.  `load` throws a BpfError `unsupported` where WebAssembly is missing or forbidden, or for a
@@ -51,11 +66,14 @@ export class WasmFilter implements BatchFilter {
   readonly #onArena = new WeakMap<Arena, Map<string, WasmFunction>>();
   readonly #calls: Calls;
   #own: OwnMemory | undefined;
+  /** The layout of the arena of the last {@link matchAt} (each arena has one of its own), and the function. */
+  #recent: ArenaLayout | undefined;
+  #recentRun: WasmFunction = () => 0;
 
   constructor(lowered: Lowered) {
     this.#lowered = lowered;
     this.#calls = new Calls(lowered);
-    this.#module({ output: "run", shared: false, workArea: WORK_AREA, prefetch: false });
+    this.#module(OWN_VARIANT);
   }
 
   run(packet: Uint8Array, context: PacketContext = NO_CONTEXT): number {
@@ -77,11 +95,15 @@ export class WasmFilter implements BatchFilter {
   /** The verdict on packet i of an arena, which is not copied. */
   matchAt(arena: Arena, i: number): number {
     if (this.#calls.busy) return new WasmFilter(this.#lowered).run(packetOf(arena, i), arena.context?.(i));
-    const run = this.#prepared(arena, "run", false);
+    if (this.#recent !== arena.layout || arena.tenant !== this || this.#calls.used) {
+      this.#recentRun = this.#prepared(arena, "run", false);
+      this.#recent = arena.layout;
+    }
     const { layout, table, lengths } = arena;
     const length = table[2 * i + 1]!;
     const meta = arena.context === undefined ? NO_METADATA : layout.metadata + METADATA_BYTES * i;
-    return run(layout.bytes + table[2 * i]!, length, lengths?.[i] ?? length, meta, i) >>> 0;
+    const wire = lengths === undefined ? length : lengths[i]!;
+    return this.#recentRun(table[2 * i]!, length, wire, meta, i) >>> 0;
   }
 
   /** On an arena nothing is copied; `verdicts` may be the arena's own `output`. */
@@ -126,9 +148,8 @@ export class WasmFilter implements BatchFilter {
       try {
         matched += batch(
           from,
-          to,
-          layout.bytes,
           layout.table + 8 * from,
+          layout.table + 8 * to,
           lengthsAt + lengthStep * from,
           lengthStep,
           metaAt + metaStep * from,
@@ -144,7 +165,8 @@ export class WasmFilter implements BatchFilter {
 
   /** The function for an arena, with the filter's tables in the arena's work area. */
   #prepared(arena: Arena, output: Output | "run", prefetch: boolean): WasmFunction {
-    const variant: Variant = { output, shared: arena.shared, workArea: arena.workArea, prefetch };
+    const { shared, workArea, layout } = arena;
+    const variant: Variant = { output, shared, workArea, packets: layout.bytes, prefetch };
     let functions = this.#onArena.get(arena);
     if (functions === undefined) {
       functions = new Map();
@@ -186,14 +208,13 @@ export class WasmFilter implements BatchFilter {
     this.#calls.on(own.memory, WORK_AREA, undefined);
     this.#calls.packet = packet;
     this.#calls.context = context;
-    return own.run(OWN_PACKET, packet.length, wire, NO_METADATA, 0) >>> 0;
+    return own.run(0, packet.length, wire, NO_METADATA, 0) >>> 0;
   }
 
   #makeOwn(): OwnMemory {
     const memory = createMemory(Math.ceil(OWN_PACKET / PAGE_BYTES) + 1);
     putConstants(this.#lowered, memory, WORK_AREA);
-    const variant: Variant = { output: "run", shared: false, workArea: WORK_AREA, prefetch: false };
-    return new OwnMemory(memory, this.#instance(variant, memory).run!);
+    return new OwnMemory(memory, this.#instance(OWN_VARIANT, memory).run!);
   }
 
   #instance(variant: Variant, memory: WasmMemory): Record<string, WasmFunction> {
@@ -215,8 +236,8 @@ export class WasmFilter implements BatchFilter {
   }
 }
 
-function keyOf({ output, shared, workArea, prefetch }: Variant): string {
-  return `${output} ${shared} ${workArea} ${prefetch}`;
+function keyOf({ output, shared, workArea, packets, prefetch }: Variant): string {
+  return `${output} ${shared} ${workArea} ${packets} ${prefetch}`;
 }
 
 function packetOf({ bytes, table }: PacketBatch, i: number): Uint8Array {
@@ -269,6 +290,8 @@ class OwnMemory {
 /** What the code imports: the slow paths, on the packet that is being run. */
 class Calls {
   readonly imports: Record<Import, (...values: number[]) => number>;
+  /** True when the code has imports. */
+  readonly used: boolean;
   /** True when the code reads metadata records. */
   readonly readsMetadata: boolean;
   /** True while a user's function runs: what it runs in turn needs memory and registers of its own. */
@@ -289,6 +312,7 @@ class Calls {
 
   constructor(lowered: Lowered) {
     const reader = new AncillaryReader();
+    this.used = importsOf(lowered).length > 0;
     this.readsMetadata = lowered.blocks.some(({ ops }) => ops.some((op) => op.op === "field" || op.op === "device"));
     this.imports = {
       far: (number, _ptr, length, offset, size) => {

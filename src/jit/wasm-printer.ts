@@ -1,9 +1,9 @@
 /**
  * Prints lowered programs as WebAssembly functions.
  *
- * The body of a program is the same in both functions.  It reads the packet at `ptr`, leaves through the outermost
+ * The body of a program is the same in both functions.  It reads the packet at offset `ptr`, leaves through the outermost
  * label, and its verdict is in a local that starts as 0: every failed check is one branch.
- *   run    one packet whose address, length and metadata are parameters
+ *   run    one packet whose offset, length and metadata are parameters
  *   batch  a loop over a table of packets with the body inline: calls between functions are not inlined by V8
  */
 import type { Register } from "../isa/opcodes.ts";
@@ -24,6 +24,8 @@ export interface Variant {
   readonly shared: boolean;
   /** Byte address of 16 scratch cells (for user code) and, behind them, the hash tables. */
   readonly workArea: number;
+  /** Byte address that packet offsets count from: part of every load's constant. */
+  readonly packets: number;
   /** Touches packets ahead of time: pays when they do not fit the caches. */
   readonly prefetch: boolean;
 }
@@ -56,11 +58,11 @@ const WASM_CONDITION = {
 
 /** Functions that the code imports.  They give a u32 or, for "failed" and "goes on", -1: 33 bits fit an f64. */
 export const IMPORTS = Object.freeze({
-  /** (packet number, ptr, length, offset, size): a load through the shared slow path. */
+  /** (packet number, offset, length, offset, size): a load through the shared slow path. */
   far: type(["i32", "i32", "i32", "i32", "i32"], ["f64"]),
-  /** (packet number, ptr, length, row, a, x): an ancillary value. */
+  /** (packet number, offset, length, row, a, x): an ancillary value. */
   ancillary: type(["i32", "i32", "i32", "i32", "i32", "i32"], ["i32"]),
-  /** (packet number, ptr, length, number, a, x): a user's instruction. */
+  /** (packet number, offset, length, number, a, x): a user's instruction. */
   extension: type(["i32", "i32", "i32", "i32", "i32", "i32"], ["f64"]),
   /** A and X behind a user's instruction. */
   a: type([], ["i32"]),
@@ -75,15 +77,14 @@ function type(params: readonly ValueType[], results: readonly ValueType[]): Func
 /** Parameters of `run`, in order; all i32.  `meta` is the address of a metadata record. */
 const RUN_PARAMETERS = ["ptr", "len", "wire", "meta", "number"] as const;
 /**
- * Parameters of `batch`: packets number..end-1.  `base` is where the table's offsets count from; `table`, `lengths`
- * and `meta` are the addresses of packet `number`'s entries, the last two with a step in bytes to the next packet's;
- * `out` is the address of the output.
+ * Parameters of `batch`.  `number` is the first packet; `table`, `lengths` and `meta` are the addresses of its entries,
+ * the last two with a step in bytes to the next packet's; `tableEnd` is behind the last packet's entry, and `out` is
+ * the address of the output.
  */
 export const BATCH_PARAMETERS = Object.freeze([
   "number",
-  "end",
-  "base",
   "table",
+  "tableEnd",
   "lengths",
   "lengthStep",
   "meta",
@@ -172,25 +173,21 @@ class Printer {
     const locals = this.#declare(parameters, ["verdict", "ptr", "len", "matched", "wire"]);
     const { output, prefetch } = this.#variant;
     const all = code.open("block");
-    this.#get("number");
-    this.#get("end");
+    this.#get("table");
+    this.#get("tableEnd");
     code.op("i32.ge_u");
     code.branch("br_if", all);
     const next = code.open("loop");
-    this.#get("base");
     this.#get("table");
     code.memory("i32.load", 0);
-    code.op("i32.add");
     this.#set("ptr");
     this.#get("table");
     code.memory("i32.load", 4);
     this.#set("len");
     if (prefetch) {
-      this.#get("base");
       this.#get("table");
       code.memory("i32.load", 8 * AHEAD);
-      code.op("i32.add");
-      code.memory("i32.load8_u", 0);
+      code.memory("i32.load8_u", this.#variant.packets);
       code.op("drop");
     }
     if (this.#uses("length")) {
@@ -202,11 +199,11 @@ class Printer {
     this.#body();
     this.#put(output);
     this.#step("table", 8);
-    this.#step("number", 1);
+    if (this.#imports.length > 0 || output === "bitmap" || output === "indices") this.#step("number", 1);
     if (this.#uses("length")) this.#step("lengths", "lengthStep");
     if (this.#uses("field") || this.#uses("device")) this.#step("meta", "metaStep");
-    this.#get("number");
-    this.#get("end");
+    this.#get("table");
+    this.#get("tableEnd");
     code.op("i32.lt_u");
     code.branch("br_if", next);
     code.close();
@@ -434,7 +431,8 @@ class Printer {
 
   /** Loads from the address on the stack + k; WebAssembly reads the low byte first. */
   #load(size: 1 | 2 | 4, k: number, order: "host" | "memory"): void {
-    this.#code.memory(size === 1 ? "i32.load8_u" : size === 2 ? "i32.load16_u" : "i32.load", k);
+    const at = this.#variant.packets + k;
+    this.#code.memory(size === 1 ? "i32.load8_u" : size === 2 ? "i32.load16_u" : "i32.load", at);
     if (order === "host") this.#swap(size);
   }
 
@@ -515,7 +513,7 @@ class Printer {
     code.op("i32.and");
   }
 
-  /** Packet number, address and length: what every import is told. */
+  /** Packet number, offset and length: what every import is told. */
   #packet(): void {
     this.#get("number");
     this.#get("ptr");
