@@ -2,11 +2,13 @@
 import { describe, expect, test } from "vitest";
 import { contextOf } from "../src/conformance/corpus.ts";
 import { interpreter } from "../src/interpreter/interpreter.ts";
+import { createArena } from "../src/program/arena.ts";
 import type { Engine, PacketBatch } from "../src/program/engine.ts";
 import { verify } from "../src/verify/verify.ts";
+import { engineNamed } from "../src/vm/tiers.ts";
 import { corpusFiles } from "./corpus-files.ts";
 
-const ENGINES: readonly Engine[] = [interpreter];
+const ENGINES: readonly Engine[] = [interpreter, engineNamed("js"), engineNamed("wasm")];
 
 const CASES = corpusFiles().filter(({ runs }) => runs.length > 0);
 
@@ -30,6 +32,12 @@ describe.each(ENGINES.map((engine) => [engine.name, engine] as const))("%s", (_n
       const verdicts = Uint32Array.of(0xdead);
       expect(filter.runBatch(batch, verdicts), `line ${run.line}, matched`).toBe(run.verdict === 0 ? 0 : 1);
       expect(verdicts[0], `line ${run.line}, batch`).toBe(run.verdict);
+
+      // In an arena the context is kept as a record; RANDOM alone stays a function.
+      const arena = createArena({ bytes: 1, packets: 1, metadata: true, lengths: true, random: context.random });
+      arena.add(bytes.subarray(8, 8 + run.packet.length), context);
+      expect(filter.runBatch(arena, verdicts.fill(0xdead)), `line ${run.line}, arena`).toBe(run.verdict === 0 ? 0 : 1);
+      expect(verdicts[0], `line ${run.line}, arena`).toBe(run.verdict);
     }
   });
 });

@@ -53,7 +53,7 @@ const OWN_VARIANT: Variant = Object.freeze({
  * The WebAssembly engine.  `load` throws a BpfError `unsupported` where WebAssembly is missing or forbidden, or for a
  * program with backward jumps.
  */
-export const wasm: Engine & { load(program: VerifiedProgram): WasmFilter } = Object.freeze({
+export const wasm: Engine<WasmFilter> = Object.freeze({
   name: "wasm",
   load: (program: VerifiedProgram): WasmFilter => new WasmFilter(lower(program)),
 });

@@ -56,7 +56,8 @@ export interface BatchFilter extends Filter {
   match(bytes: Uint8Array, offset?: number, length?: number): number;
 }
 
-export interface Engine {
+/** What makes filters out of programs. */
+export interface Engine<F extends Filter = Filter> {
   readonly name: string;
-  load(program: VerifiedProgram): Filter;
+  load(program: VerifiedProgram): F;
 }
