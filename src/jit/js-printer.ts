@@ -36,13 +36,15 @@ const JS_ALU = {
   rsh: (a, b) => `${a} >>> ${b} | 0`,
 } as const satisfies Record<AluOp, (a: string, b: string) => string>;
 
-/** `a cond b` on int32 operands, and its opposite. */
+/** `a cond b`, and its opposite; for gt and ge the operands are printed unsigned, see {@link UNSIGNED}. */
 const JS_CONDITION = {
   eq: [(a, b) => `${a} === ${b}`, (a, b) => `${a} !== ${b}`],
-  gt: [(a, b) => `${a} >>> 0 > ${b} >>> 0`, (a, b) => `${a} >>> 0 <= ${b} >>> 0`],
-  ge: [(a, b) => `${a} >>> 0 >= ${b} >>> 0`, (a, b) => `${a} >>> 0 < ${b} >>> 0`],
+  gt: [(a, b) => `${a} > ${b}`, (a, b) => `${a} <= ${b}`],
+  ge: [(a, b) => `${a} >= ${b}`, (a, b) => `${a} < ${b}`],
   set: [(a, b) => `(${a} & ${b}) !== 0`, (a, b) => `(${a} & ${b}) === 0`],
 } as const satisfies Record<Condition, readonly [(a: string, b: string) => string, (a: string, b: string) => string]>;
+
+const UNSIGNED: ReadonlySet<Condition> = new Set<Condition>(["gt", "ge"]);
 
 /**
  * The source of `match(b, o, n)`: the verdict on one packet.  A program that asks for more than the packet's bytes
@@ -172,6 +174,12 @@ class Printer {
     this.#lines.push(this.#indent + text);
   }
 
+  #nested(print: () => void): void {
+    this.#indent += "  ";
+    print();
+    this.#indent = this.#indent.slice(2);
+  }
+
   /** The cell's name: a local, or an element where a user's instruction may look. */
   #cell(cell: number): string {
     return this.#lowered.extensions.length > 0 ? `M[${cell}]` : `m${cell}`;
@@ -230,8 +238,10 @@ class Printer {
     }
     this.#line(`if (y >= 0 && y <= n - ${op.size}) a = ${value};`);
     this.#line("else {");
-    this.#far("y >>> 0", op.size);
-    this.#line(op.order === "host" ? "a = f | 0;" : `a = ${swapped("f", op.size)};`);
+    this.#nested(() => {
+      this.#far("y >>> 0", op.size);
+      this.#line(op.order === "host" ? "a = f | 0;" : `a = ${swapped("f", op.size)};`);
+    });
     this.#line("}");
   }
 
@@ -248,8 +258,10 @@ class Printer {
         return this.#jump(ending.to, next);
       case "branch": {
         const [holds, fails] = JS_CONDITION[ending.cond];
-        const b = operand(ending.src, ending.k);
-        return this.#branch(holds("a", b), fails("a", b), ending.yes, ending.no, next);
+        const unsigned = UNSIGNED.has(ending.cond);
+        const a = unsigned ? "a >>> 0" : "a";
+        const b = !unsigned ? operand(ending.src, ending.k) : ending.src === "x" ? "x >>> 0" : `${ending.k}`;
+        return this.#branch(holds(a, b), fails(a, b), ending.yes, ending.no, next);
       }
       case "probe": {
         const { multiplier, shift, at } = ending.table;
@@ -276,9 +288,9 @@ class Printer {
     }
     const middle = (from + to) >>> 1;
     this.#line(`if (a >>> 0 < ${cases[middle]!.key}) {`);
-    this.#search(cases, from, middle);
+    this.#nested(() => this.#search(cases, from, middle));
     this.#line("} else {");
-    this.#search(cases, middle, to);
+    this.#nested(() => this.#search(cases, middle, to));
     this.#line("}");
   }
 
