@@ -53,6 +53,12 @@ export class Arguments {
     return typeof value === "string" ? value : undefined;
   }
 
+  /** Every value of an option that may be repeated. */
+  list(name: string): readonly string[] {
+    const values = this.#values[name];
+    return Array.isArray(values) ? (values as string[]) : [];
+  }
+
   /** A whole number; throws {@link UsageError} for anything else or outside `low..high`. */
   number(name: string, low: number, high: number): number | undefined {
     const text = this.text(name);

@@ -12,6 +12,8 @@ export interface Disagreement {
   /** What was expected and what came: verdicts in hex, "accepted", "refused", or an errno. */
   readonly expected: string;
   readonly got: string;
+  /** The smallest case found, a `.bpft` file; set by who looked for it. */
+  bpft?: string;
 }
 
 /** Counts of one contestant in one category. */
@@ -28,6 +30,15 @@ export interface Tally {
   agreed: number;
   /** Cases without a verdict, by reason. */
   readonly skipped: Map<SkipReason, number>;
+}
+
+/** The results of a comparison. */
+export interface Findings {
+  readonly trials: number;
+  readonly cases: number;
+  readonly disagreed: number;
+  readonly disagreements: readonly Disagreement[];
+  readonly tallies: ReadonlyMap<string, Tally>;
 }
 
 export interface ComparisonOptions {
@@ -70,7 +81,7 @@ export class Comparison {
     const [reference, ...others] = this.contestants;
     const first = reference!.judge(trial, undefined);
     const judgement = first instanceof Promise ? await first : first;
-    if ("skip" in judgement) throw new Error(`internal: the reference abstains: ${judgement.skip}`);
+    if (!("accepted" in judgement)) throw new Error(`internal: the reference has no judgement on ${trial.origin}`);
     let most = this.#checkExpected(reference!, trial, judgement);
     for (const contestant of others) {
       const answer = contestant.judge(trial, judgement);
@@ -78,6 +89,11 @@ export class Comparison {
       const tally = this.#tally(contestant, trial);
       if ("skip" in other) {
         count(tally, other.skip, Math.max(1, judgement.verdicts.length));
+        continue;
+      }
+      if ("failed" in other) {
+        tally.programs++;
+        this.#disagree(contestant.name, trial, describe(judgement, false), other.failed);
         continue;
       }
       const before = tally.cases;
@@ -130,6 +146,25 @@ export class Comparison {
     }
   }
 
+  /** Adds what another comparison of the same or other contestants found. */
+  merge(found: Findings): void {
+    this.#trials += found.trials;
+    this.#cases += found.cases;
+    this.#disagreed += found.disagreed;
+    this.disagreements.push(...found.disagreements);
+    for (const [key, tally] of found.tallies) {
+      const mine = this.tallies.get(key);
+      if (mine === undefined) this.tallies.set(key, tally);
+      else add(mine, tally);
+    }
+  }
+
+  /** What was found, as data that another thread can be sent. */
+  findings(): Findings {
+    const { trials, cases, disagreed, disagreements, tallies } = this;
+    return { trials, cases, disagreed, disagreements, tallies };
+  }
+
   #tally({ name }: Contestant, { category }: Trial): Tally {
     const key = `${name}\0${category}`;
     let tally = this.tallies.get(key);
@@ -148,7 +183,13 @@ export class Comparison {
   }
 }
 
+function add(to: Tally, from: Tally): void {
+  for (const key of ["programs", "programsAgreed", "refused", "cases", "agreed"] as const) to[key] += from[key];
+  for (const [reason, n] of from.skipped) count(to, reason, n);
+}
+
 function count(tally: Tally, reason: SkipReason, n: number): void {
+  if (n === 0) return;
   tally.skipped.set(reason, (tally.skipped.get(reason) ?? 0) + n);
 }
 

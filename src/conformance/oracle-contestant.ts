@@ -7,7 +7,7 @@
 import type { PacketBatch } from "../program/engine.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { loads } from "./random-trials.ts";
-import type { Abstention, Contestant, Judgement, Sample, SkipReason, Trial } from "./trial.ts";
+import type { Answer, Contestant, Judgement, Sample, SkipReason, Trial } from "./trial.ts";
 
 /** What the kernel says to a program; the shape of src/kernel's Acceptance. */
 export type OracleAcceptance = { readonly accepted: true } | { readonly accepted: false; readonly errno: string };
@@ -47,7 +47,7 @@ export function oracleContestant(oracle: Oracle, options: OracleOptions): Contes
   return {
     name: options.name,
     version: options.version,
-    judge(trial, expected): Judgement | Abstention {
+    judge(trial, expected): Answer {
       if (trial.profile !== "linux") return { skip: `profile ${trial.profile}` };
       if (!expected?.accepted || trial.samples.length === 0) return judgeProgram(oracle, trial);
       return judgeSamples(oracle, trial, expected, options);

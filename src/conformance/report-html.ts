@@ -58,19 +58,19 @@ function disagreementHtml({
   bpft,
 }: Report["disagreements"][number]): string {
   const head = `${contestant} says ${got}, expected ${expected} (${category}; ${origin})`;
-  return `<h3>${escape(head)}</h3>${bpft === undefined ? "" : `<pre>${escape(bpft)}</pre>`}`;
+  return `<h3>${escaped(head)}</h3>${bpft === undefined ? "" : `<pre>${escaped(bpft)}</pre>`}`;
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "<p>Nothing.</p>";
   const cells = (row: readonly string[], tag: "th" | "td"): string =>
-    `<tr>${row.map((cell) => `<${tag}${NUMBER.test(cell) ? ' class="n"' : ""}>${escape(cell)}</${tag}>`).join("")}</tr>`;
+    `<tr>${row.map((cell) => `<${tag}${NUMBER.test(cell) ? ' class="n"' : ""}>${escaped(cell)}</${tag}>`).join("")}</tr>`;
   return `<table>\n${cells(head, "th")}\n${rows.map((row) => cells(row, "td")).join("\n")}\n</table>`;
 }
 
 const NUMBER = /^[0-9][0-9,.]*$/;
 
-function escape(text: string): string {
+function escaped(text: string): string {
   const names: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
   return text.replace(/[&<>"]/g, (character) => names[character]!);
 }

@@ -43,11 +43,9 @@ export interface Report {
 export interface ReportInput {
   readonly about: Readonly<Record<string, string>>;
   readonly seconds: number;
-  /** Shrunk cases, by the position of their disagreement. */
-  readonly bpft?: readonly (string | undefined)[];
 }
 
-export function reportOf(comparison: Comparison, { about, seconds, bpft = [] }: ReportInput): Report {
+export function reportOf(comparison: Comparison, { about, seconds }: ReportInput): Report {
   return {
     contestants: comparison.contestants.map(({ name, version }, i) => ({ name, version, reference: i === 0 })),
     about,
@@ -56,10 +54,9 @@ export function reportOf(comparison: Comparison, { about, seconds, bpft = [] }: 
     cases: comparison.cases,
     disagreed: comparison.disagreed,
     tallies: [...comparison.tallies.values()].map(reportedTally),
-    disagreements: comparison.disagreements.map(({ contestant, trial, expected, got }, i) => {
-      const shrunk = bpft[i];
+    disagreements: comparison.disagreements.map(({ contestant, trial, expected, got, bpft }) => {
       const { category, origin } = trial;
-      return { contestant, category, origin, expected, got, ...(shrunk === undefined ? {} : { bpft: shrunk }) };
+      return { contestant, category, origin, expected, got, ...(bpft === undefined ? {} : { bpft }) };
     }),
   };
 }

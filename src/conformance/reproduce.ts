@@ -29,9 +29,9 @@ export async function reproduce(
     const { expected: _, ...rest } = trial;
     const small: Trial = { ...rest, instructions: program, samples };
     const mine = await reference.judge(small, undefined);
-    if ("skip" in mine) return undefined;
+    if (!("accepted" in mine)) return undefined;
     const theirs = await contestant.judge(small, mine);
-    return "skip" in theirs ? undefined : { mine, theirs };
+    return "accepted" in theirs ? { mine, theirs } : undefined;
   };
   const stillFails = async (program: readonly Instruction[], bytes: Uint8Array): Promise<boolean> => {
     const both = await judgeBoth(program, bytes);

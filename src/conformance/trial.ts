@@ -48,6 +48,13 @@ export interface Abstention {
   readonly skip: SkipReason;
 }
 
+/** The contestant broke: it died, or did not answer.  That is a disagreement. */
+export interface Failure {
+  readonly failed: string;
+}
+
+export type Answer = Judgement | Abstention | Failure;
+
 export interface Contestant {
   readonly name: string;
   /** Printed in reports: a version, a kernel release. */
@@ -56,7 +63,7 @@ export interface Contestant {
    * What the contestant says to a trial.  `expected` is the reference's judgement: who can only confirm a verdict
    * repeats it when it holds, and gives what it saw when it does not.
    */
-  judge(trial: Trial, expected: Judgement | undefined): Judgement | Abstention | Promise<Judgement | Abstention>;
+  judge(trial: Trial, expected: Judgement | undefined): Answer | Promise<Answer>;
   /** Gives back what the contestant holds. */
   close?(): void;
 }

@@ -1,0 +1,195 @@
+// Does the conformance suite notice?  Breaks the interpreter in one place at a time and runs the CI slice of `cbpf conform`
+// against the kernel; every mutant has to be caught.
+//
+//   npm run build && node scripts/mutation-check.mjs [--only TEXT] [--without-corpus]
+//
+// A mutant is a text replacement in a source file that must fit exactly once.  It is compiled into a copy of dist in a
+// temporary folder; the repository is not touched.  Exit status 1 when a mutant survives.
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const CASES = 300_000;
+
+const INTERPRETER = "src/interpreter/interpreter.ts";
+const LOAD = "src/program/packet-load.ts";
+const NLATTR = "src/program/nlattr.ts";
+const READER = "src/program/ancillary-reader.ts";
+const DISSECTOR = "src/program/flow-dissector.ts";
+const ANCILLARY = "src/isa/ancillary.ts";
+const DECODED = "src/interpreter/decoded.ts";
+
+// file, what is wrong, the text, and what stands there instead
+// biome-ignore format: a table
+const MUTANTS = [
+  // Arithmetic
+  [INTERPRETER, "add #k saturates",                     "a = (a + k) | 0;",                          "a = Math.min(a + k, 0x7fffffff) | 0;"],
+  [INTERPRETER, "add x takes X as 31 bits",             "a = (a + x) | 0;",                          "a = (a + (x & 0x7fffffff)) | 0;"],
+  [INTERPRETER, "sub #k the other way round",           "a = (a - k) | 0;",                          "a = (k - a) | 0;"],
+  [INTERPRETER, "sub x stops at 0",                     "a = (a - x) | 0;",                          "a = Math.max(0, (a >>> 0) - (x >>> 0)) | 0;"],
+  [INTERPRETER, "mul #k as a double",                   "a = Math.imul(a, k);",                      "a = (a * k) | 0;"],
+  [INTERPRETER, "mul x as a double",                    "a = Math.imul(a, x);",                      "a = ((a >>> 0) * (x >>> 0)) | 0;"],
+  [INTERPRETER, "div #k signed",                        "a = ((a >>> 0) / (k >>> 0)) | 0;",          "a = (a / k) | 0;"],
+  [INTERPRETER, "div x signed",                         "a = ((a >>> 0) / (x >>> 0)) | 0;",          "a = (a / x) | 0;"],
+  [INTERPRETER, "mod #k signed",                        "a = ((a >>> 0) % (k >>> 0)) | 0;",          "a = (a % k) | 0;"],
+  [INTERPRETER, "mod x with a signed X",                "a = ((a >>> 0) % (x >>> 0)) | 0;",          "a = ((a >>> 0) % x) | 0;"],
+  [INTERPRETER, "div x by 0 gives A = 0",               "if (x === 0) return 0;\n          a = ((a >>> 0) / (x >>> 0)) | 0;", "a = x === 0 ? 0 : ((a >>> 0) / (x >>> 0)) | 0;"],
+  [INTERPRETER, "mod x by 0 keeps A",                   "if (x === 0) return 0;\n          a = ((a >>> 0) % (x >>> 0)) | 0;", "a = x === 0 ? a : ((a >>> 0) % (x >>> 0)) | 0;"],
+  [INTERPRETER, "and #k as 16 bits",                    "a &= k;",                                   "a &= k & 0xffff;"],
+  [INTERPRETER, "or x as 31 bits",                      "a |= x;",                                   "a |= x & 0x7fffffff;"],
+  [INTERPRETER, "xor #k is or",                         "a ^= k;",                                   "a |= k;"],
+  [INTERPRETER, "xor x is and not",                     "a ^= x;",                                   "a &= ~x;"],
+  [INTERPRETER, "lsh x of 32 and more gives 0, as libpcap", "a <<= x;",                              "a = x >>> 0 > 31 ? 0 : a << x;"],
+  [INTERPRETER, "rsh x of 32 and more gives 0, as libpcap", "a = (a >>> x) | 0;",                    "a = x >>> 0 > 31 ? 0 : (a >>> x) | 0;"],
+  [INTERPRETER, "rsh #k keeps the sign",                "a = (a >>> k) | 0;",                        "a = a >> k;"],
+  [INTERPRETER, "lsh #k off by one at 31",              "a <<= k;",                                  "a <<= k === 31 ? 30 : k;"],
+  [INTERPRETER, "neg is not",                           "a = -a | 0;",                               "a = ~a;"],
+  // Jumps
+  [INTERPRETER, "jgt #k signed",                        "pc = a >>> 0 > k >>> 0 ?",                  "pc = a > k ?"],
+  [INTERPRETER, "jge #k is jgt",                        "pc = a >>> 0 >= k >>> 0 ?",                 "pc = a >>> 0 > k >>> 0 ?"],
+  [INTERPRETER, "jgt x is jge",                         "pc = a >>> 0 > x >>> 0 ?",                  "pc = a >>> 0 >= x >>> 0 ?"],
+  [INTERPRETER, "jge x signed",                         "pc = a >>> 0 >= x >>> 0 ?",                 "pc = a >= x ?"],
+  [INTERPRETER, "jset #k misses the top bit",           "pc = (a & k) !== 0 ?",                      "pc = (a & k) > 0 ?"],
+  [INTERPRETER, "jset x misses the top bit",            "pc = (a & x) !== 0 ?",                      "pc = (a & x) > 0 ?"],
+  [INTERPRETER, "jeq x compares with k",                "pc = a === x ?",                            "pc = a === k ?"],
+  [DECODED,     "the false arm goes where the true one does", "code[at + 3] = ((no ?? 0) - 1) * FIELDS;", "code[at + 3] = ((yes ?? 0) - 1) * FIELDS;"],
+  // Registers and scratch memory
+  [INTERPRETER, "tax clears A",                         "x = a;\n          break;\n        case 0x87", "x = a;\n          a = 0;\n          break;\n        case 0x87"],
+  [INTERPRETER, "st wraps at 8 cells",                  "mem[k] = a;",                               "mem[k & 7] = a;"],
+  [INTERPRETER, "stx stores A",                         "mem[k] = x;",                               "mem[k] = a;"],
+  [INTERPRETER, "ldx M[] loads A",                      "x = mem[k]!;",                              "a = mem[k]!;"],
+  [INTERPRETER, "ret a as 31 bits",                     "return a;\n\n        case 0x00",            "return a & 0x7fffffff;\n\n        case 0x00"],
+  [INTERPRETER, "ldx #len gives the captured length",   "x = wire | 0;",                             "x = length;"],
+  [INTERPRETER, "ld #len one too long",                 "a = wire | 0;",                             "a = (wire + 1) | 0;"],
+  // Packet loads and the borders of the packet
+  [INTERPRETER, "ldh [k] reaches one byte too far",     "if (k < 0 || k > length - 2) {",            "if (k < 0 || k > length - 1) {"],
+  [INTERPRETER, "ld [x + k] does not wrap",             "const at = (x + k) | 0;\n          if (at < 0 || at > length - 4)", "const at = (x >>> 0) + (k >>> 0);\n          if (at < 0 || at > length - 4)"],
+  [INTERPRETER, "ldb [x + k] is little more than X",    "const at = (x + k) | 0;\n          if (at < 0 || at > length - 1)", "const at = (x + (k & 0xffff)) | 0;\n          if (at < 0 || at > length - 1)"],
+  [INTERPRETER, "ldh [x + k] is sign-extended",         "a = (packet[start + at]! << 8) | packet[start + at + 1]!;", "a = ((packet[start + at]! << 24) >> 16) | packet[start + at + 1]!;"],
+  [INTERPRETER, "ldh [k] is little-endian",             "a = (packet[start + k]! << 8) | packet[start + k + 1]!;", "a = packet[start + k]! | (packet[start + k + 1]! << 8);"],
+  [INTERPRETER, "MSH masks with 7",                     "x = (packet[start + k]! & 15) << 2;",       "x = (packet[start + k]! & 7) << 2;"],
+  [INTERPRETER, "MSH off the fast path keeps X",        "x = (value & 15) << 2;",                    "x = x | 0;"],
+  [INTERPRETER, "MSH past the end goes on",             "if (value === LOAD_FAILED) return 0;\n            x = (value & 15) << 2;", "if (value === LOAD_FAILED) break;\n            x = (value & 15) << 2;"],
+  // Areas
+  [LOAD,        "0x80000000 is a plain offset",         "if (offset < 0x80000000) return offset;",   "if (offset <= 0x80000000) return offset & 0x7fffffff;"],
+  [LOAD,        "the NET area starts one late",         "if (offset >= SKF_NET_OFF) return",         "if (offset > SKF_NET_OFF) return"],
+  [LOAD,        "the NET area ignores the network header", "return offset - SKF_NET_OFF + context.network;", "return offset - SKF_NET_OFF;"],
+  [LOAD,        "the LL area without a MAC header is byte 0", "if (offset >= SKF_LL_OFF && context.mac !== undefined) return offset - SKF_LL_OFF + context.mac;", "if (offset >= SKF_LL_OFF) return offset - SKF_LL_OFF + (context.mac ?? 0);"],
+  [LOAD,        "offsets below the LL area are LL",     "offset >= SKF_LL_OFF &&",                   "offset >= SKF_LL_OFF - 1 &&"],
+  [LOAD,        "loads in front of byte 0 fail",        "at < -before.length",                       "at < 0"],
+  [LOAD,        "the slow path reads one too far",      "at + size > length",                        "at + size > length + 1"],
+  // Ancillary loads
+  [READER,      "no device gives 0",                    "context.ifindex === 0;",                    "false;"],
+  [INTERPRETER, "no device ends with verdict 0",        "context)) return a;",                       "context)) return 0;"],
+  [READER,      "xor_x is or",                          "return (a ^ x) >>> 0;",                     "return (a | x) >>> 0;"],
+  [READER,      "NLATTR gets X for A",                  "nlattr(packet, start, length, context, a >>> 0, x >>> 0)", "nlattr(packet, start, length, context, x >>> 0, a >>> 0)"],
+  [READER,      "RANDOM is 31 bits",                    "context.random() >>> 0",                    "context.random() >>> 1"],
+  [ANCILLARY,   "PKTTYPE reads the protocol",           '{ kind: "field", field: "pktType" }',       '{ kind: "field", field: "protocol" }'],
+  [ANCILLARY,   "VLAN_TAG reads the TPID",              '{ kind: "field", field: "vlanTag" }',       '{ kind: "field", field: "vlanTpid" }'],
+  [ANCILLARY,   "QUEUE reads the mark",                 '{ kind: "field", field: "queue" }',         '{ kind: "field", field: "mark" }'],
+  [ANCILLARY,   "HATYPE reads the interface index",     '{ kind: "device", field: "hatype" }',       '{ kind: "device", field: "ifindex" }'],
+  [ANCILLARY,   "CPU is 0",                             '{ kind: "field", field: "cpu" }',           '{ kind: "field", field: "rxhash" }'],
+  // Netlink attributes
+  [NLATTR,      "the type is compared with its flags",  "(readU16(packet, start + at + 2) & NLA_TYPE_MASK) === type", "readU16(packet, start + at + 2) === type"],
+  [NLATTR,      "attributes are not rounded up to 4",   "const step = (len + 3) & ~3;",              "const step = len;"],
+  [NLATTR,      "a length of 4 is too short",           "if (len < NLA_HDRLEN || len > rest) return 0;", "if (len <= NLA_HDRLEN || len > rest) return 0;"],
+  [NLATTR,      "a length may exceed the rest",         "if (len < NLA_HDRLEN || len > rest) return 0;", "if (len < NLA_HDRLEN) return 0;"],
+  [NLATTR,      "a nest may exceed the packet",         "if (nested > length - a) return 0;",        ""],
+  [NLATTR,      "a nest is searched from its header",   "a + NLA_HDRLEN, nested - NLA_HDRLEN, x",    "a, nested, x"],
+  // The flow dissector
+  [DISSECTOR,   "IPv4 options are not counted",         "this.#at += headerBytes;",                  "this.#at += 20;"],
+  [DISSECTOR,   "later fragments have a transport header", "if (this.#fragment && !this.#firstFragment) return th;", ""],
+  [DISSECTOR,   "the result is clipped to LEN",         "return th + 8;",                            "return Math.min(th + 8, this.#length);"],
+  [DISSECTOR,   "16 further headers are walked",        "headers <= MAX_HEADERS",                    "headers <= MAX_HEADERS + 1"],
+  [DISSECTOR,   "extension headers of IPv6 are parsed in IPv4", "if (this.#proto !== 0x86dd) return \"good\";\n        if (!this.#has(2))", "if (!this.#has(2))"],
+  [DISSECTOR,   "GRE keys are not counted",             "bytes += 4;\n      if (!this.#has(bytes)) return \"bad\";", "if (!this.#has(bytes)) return \"bad\";"],
+  [DISSECTOR,   "a tag in metadata costs four bytes",   "const inMetadata = !this.#sawVlan && this.#context.vlanPresent !== 0;", "const inMetadata = false;"],
+];
+
+const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : "";
+const corpus = process.argv.includes("--without-corpus") ? [] : [join(ROOT, "test/corpus")];
+
+if (!existsSync(join(ROOT, "dist/cli/main.js"))) {
+  console.error("mutation-check: there is no dist; npm run build makes it");
+  process.exit(2);
+}
+
+const folder = mkdtempSync(join(tmpdir(), "cbpf-mutants-"));
+let survivors = 0;
+try {
+  for (const name of ["node_modules", "build", "package.json"]) {
+    if (existsSync(join(ROOT, name))) symlinkSync(join(ROOT, name), join(folder, name));
+  }
+  cpSync(join(ROOT, "dist"), join(folder, "dist"), { recursive: true });
+  const chosen = MUTANTS.filter(([file, what]) => `${file} ${what}`.includes(only));
+  const untouched = conform();
+  if (untouched.disagreement !== undefined) {
+    console.error(`mutation-check: the interpreter as it is fails: ${untouched.disagreement}`);
+    process.exit(2);
+  }
+  console.log(`as it is: ${untouched.summary}\n`);
+  for (const [number, mutant] of chosen.entries()) {
+    const [, what] = mutant;
+    const { disagreement, seconds } = tried(mutant);
+    if (disagreement === undefined) survivors++;
+    const caught = disagreement === undefined ? "SURVIVED" : `caught by ${disagreement}`;
+    console.log(`${String(number + 1).padStart(3)}  ${what.padEnd(52)} ${caught} (${seconds.toFixed(1)} s)`);
+  }
+  console.log(`\n${chosen.length - survivors} of ${chosen.length} mutants caught`);
+} finally {
+  rmSync(folder, { recursive: true });
+}
+process.exitCode = survivors === 0 ? 0 : 1;
+
+/** Runs the slice with one mutant in place. */
+function tried([file, what, find, replace]) {
+  const source = readFileSync(join(ROOT, file), "utf8");
+  const parts = source.split(find);
+  if (parts.length !== 2) throw new Error(`"${what}" fits ${parts.length - 1} times in ${file}`);
+  const target = join(folder, file.replace(/^src/, "dist").replace(/\.ts$/, ".js"));
+  const before = readFileSync(target);
+  const { outputText } = ts.transpileModule(parts.join(replace), {
+    compilerOptions: {
+      target: ts.ScriptTarget.ES2022,
+      module: ts.ModuleKind.ESNext,
+      rewriteRelativeImportExtensions: true,
+      verbatimModuleSyntax: true,
+    },
+  });
+  writeFileSync(target, outputText);
+  try {
+    return conform();
+  } finally {
+    writeFileSync(target, before);
+  }
+}
+
+/** The CI slice, up to its first disagreement: what that was, or undefined when there is none. */
+function conform() {
+  const report = join(folder, "report.json");
+  rmSync(report, { force: true });
+  const words = ["--cases", String(CASES), "--fail-fast", "--exhaustive", "--report", report, ...corpus];
+  const started = performance.now();
+  const { status, stderr } = spawnSync(process.execPath, [join(folder, "dist/cli/main.js"), "conform", ...words], {
+    encoding: "utf8",
+  });
+  const seconds = (performance.now() - started) / 1000;
+  if (status !== 0 && status !== 1) {
+    // A mutant that makes the engine throw is caught as well.
+    return {
+      disagreement: `an exception: ${stderr.split("\n").find((line) => /Error/.test(line)) ?? stderr}`,
+      seconds,
+    };
+  }
+  const { disagreements, cases } = JSON.parse(readFileSync(report, "utf8"));
+  const [first] = disagreements;
+  return {
+    seconds,
+    summary: `${cases} cases, no disagreement, ${seconds.toFixed(1)} s`,
+    disagreement: first && `${first.contestant}, ${first.origin}: ${first.got} for ${first.expected}`,
+  };
+}

@@ -1,0 +1,6 @@
+/** A worker of `cbpf conform`: takes a job, sends progress, and at the end what it found. */
+import { parentPort, workerData } from "node:worker_threads";
+import { type Job, runJob } from "./conform-job.ts";
+
+const result = await runJob(workerData as Job, (progress) => parentPort!.postMessage({ progress }));
+parentPort!.postMessage({ result });
