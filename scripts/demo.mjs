@@ -51,7 +51,9 @@ const dropped = packets[verdicts.indexOf(0)];
 for (const step of program.trace(dropped.data)) {
   const read = step.read === undefined ? "" : `  read ${step.read.size} bytes at ${step.read.at}`;
   const way = step.taken === undefined ? "" : `  ${step.taken ? "true" : "false"}`;
-  console.log(`packet ${dropped.number}, instruction ${String(step.index).padStart(2)}: A = 0x${step.a.toString(16)}${read}${way}`);
+  console.log(
+    `packet ${dropped.number}, instruction ${String(step.index).padStart(2)}: A = 0x${step.a.toString(16)}${read}${way}`,
+  );
   if (step.end !== undefined) console.log(`verdict ${step.end.verdict}: ${step.end.message}`);
 }
 

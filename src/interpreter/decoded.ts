@@ -24,7 +24,7 @@ export type InternalCode = 0x08 | 0x09 | 0x0a | (typeof PAIRS)[number]["code"];
 
 /**
  * Two instructions run as one, since filters are chains of loads and tests and a dispatch costs more than either
- * (measured: bench/interpreter.mjs).  The second stays in its place, for jumps to it.
+ * (measured: bench/engines.mjs).  The second stays in its place, for jumps to it.
  *
  * V8 makes a jump table of a switch whose cases cover a third of their range, and a chain of comparisons otherwise
  * (src/interpreter/bytecode-generator.cc, IsSpreadAcceptable): these codes fill the range as well.
@@ -41,8 +41,7 @@ export const PAIRS = [
 
 export interface DecodedProgram {
   /**
-   * {@link FIELDS} int32 an instruction.  Targets are positions in this array, one instruction early, since the
-   * loop steps on after every instruction.
+   * {@link FIELDS} int32 an instruction.  Targets are positions in this array, see {@link jumpTarget}.
    */
   readonly code: Int32Array;
   /** The users' functions, by number. */
@@ -68,10 +67,24 @@ export function decodeForRunning(program: VerifiedProgram): DecodedProgram {
     else if (absolute && insn.k >= 0x80000000) set(index, [0x0a, insn.k, does.size, 0]);
     else {
       const [yes = 0, no = 0] = targets(insn, index, isa);
-      set(index, [pairCode(program, index) ?? insn.code, insn.k, (yes - 1) * FIELDS, (no - 1) * FIELDS]);
+      const position = does?.kind === "branch" ? (t: number) => branchTarget(program, t) : jumpTarget;
+      set(index, [pairCode(program, index) ?? insn.code, insn.k, position(yes), position(no)]);
     }
   });
   return { code, extensions };
+}
+
+/** Where the loop goes on for the instruction at index `t`: one instruction early, since it steps on. */
+function jumpTarget(t: number): number {
+  return (t - 1) * FIELDS;
+}
+
+/**
+ * As {@link jumpTarget}; a conditional jump to `ret #k` ends the loop instead.  After the loop has stepped on, the
+ * position is negative, and its opposite is where k stands.
+ */
+function branchTarget({ instructions }: VerifiedProgram, t: number): number {
+  return instructions[t]?.code === CODE.ret_k ? -(t * FIELDS + 1) - FIELDS : jumpTarget(t);
 }
 
 /** The code of the pair that the instruction at `index` begins, if it does. */
