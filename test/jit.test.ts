@@ -1,0 +1,568 @@
+/**
+ * Compiled engines at their seams: borders of the packet and of NET and LL areas, every opcode, user code, arenas,
+ * programs of 4096 instructions, small stacks, hosts that forbid code from strings, and memory over many packets.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildSync } from "esbuild";
+import { afterAll, describe, expect, test } from "vitest";
+import { interpreter } from "../src/interpreter/interpreter.ts";
+import { ANCILLARY } from "../src/isa/ancillary.ts";
+import { ISA } from "../src/isa/instruction-set.ts";
+import { CODE, OPCODES } from "../src/isa/opcodes.ts";
+import { ALU, CONDITION } from "../src/isa/semantics.ts";
+import { js } from "../src/jit/js-engine.ts";
+import { lower } from "../src/jit/lower.ts";
+import { wasm } from "../src/jit/wasm-engine.ts";
+import { Arena, createArena } from "../src/program/arena.ts";
+import type { BatchFilter, VerifiedProgram } from "../src/program/engine.ts";
+import { type Instruction, jump, stmt } from "../src/program/instruction.ts";
+import { packetContext } from "../src/program/packet-context.ts";
+import { verify } from "../src/verify/verify.ts";
+import { engineNamed, PACKETS_BEFORE_COMPILING } from "../src/vm/tiers.ts";
+
+const ENGINES = [js, wasm];
+
+const FOLDER = mkdtempSync(join(tmpdir(), "cbpf-jit-"));
+afterAll(() => rmSync(FOLDER, { recursive: true }));
+
+/** Runs a program of test/programs in a Node process of its own; returns what it prints, as JSON. */
+function runProgram(name: string, flags: readonly string[], ...args: string[]): unknown {
+  const outfile = join(FOLDER, `${name}.mjs`);
+  const entry = fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url));
+  buildSync({ entryPoints: [entry], outfile, bundle: true, format: "esm", platform: "neutral" });
+  return JSON.parse(execFileSync(process.execPath, [...flags, outfile, ...args], { encoding: "utf8" }));
+}
+const PACKET = Uint8Array.from({ length: 64 }, (_, i) => (i * 37 + 11) & 0xff);
+const EDGES = [0, 1, 2, 31, 32, 33, 0x7fff, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff];
+
+function both(program: VerifiedProgram): BatchFilter[] {
+  return ENGINES.map((engine) => engine.load(program));
+}
+
+describe("every scalar operation means what semantics.ts says", () => {
+  test.each(Object.keys(ALU) as (keyof typeof ALU)[])("%s", (op) => {
+    const rows = OPCODES.filter(({ does }) => does.kind === "alu" && does.op === op);
+    expect(rows.map(({ does }) => does.kind === "alu" && does.src)).toEqual(["k", "x"]);
+    for (const b of EDGES) {
+      const divides = (op === "div" || op === "mod") && b === 0;
+      const shifts = (op === "lsh" || op === "rsh") && b > 31;
+      for (const { code, does } of rows) {
+        const byConstant = does.kind === "alu" && does.src === "k";
+        if (byConstant && (divides || shifts)) continue; // refused by Linux
+        const program = verify([
+          stmt(CODE.ldx_imm, b),
+          stmt(CODE.ldw_abs, 0),
+          stmt(code, byConstant ? b : 0),
+          stmt(CODE.ret_a),
+        ]);
+        for (const filter of both(program)) {
+          for (const a of EDGES) {
+            const packet = Uint8Array.of(a >>> 24, a >>> 16, a >>> 8, a);
+            const want = divides ? 0 : ALU[op](a, b) >>> 0;
+            expect(filter.run(packet), `${filter.tier}: ${a} ${op} ${b}`).toBe(want);
+          }
+        }
+      }
+    }
+  });
+
+  test.each(Object.keys(CONDITION) as (keyof typeof CONDITION)[])("jump on %s, both ways round", (cond) => {
+    for (const { code, does } of OPCODES.filter((row) => row.does.kind === "branch" && row.does.cond === cond)) {
+      for (const b of EDGES) {
+        for (const [jt, jf] of [
+          [0, 1],
+          [1, 0],
+        ] as const) {
+          const program = verify([
+            stmt(CODE.ldx_imm, b),
+            stmt(CODE.ldw_abs, 0),
+            stmt(CODE.or_x), // host order, so that the folded form is not the only one tested
+            stmt(CODE.ldw_abs, 0),
+            jump(code, does.kind === "branch" && does.src === "k" ? b : 0, jt, jf),
+            stmt(CODE.ret_k, 1),
+            stmt(CODE.ret_k, 2),
+          ]);
+          for (const filter of both(program)) {
+            for (const a of EDGES) {
+              const holds = CONDITION[cond](a, b);
+              const want = holds === (jt === 0) ? 1 : 2;
+              const packet = Uint8Array.of(a >>> 24, a >>> 16, a >>> 8, a);
+              expect(filter.run(packet), `${filter.tier}: ${a} ${cond} ${b}`).toBe(want);
+            }
+          }
+        }
+      }
+    }
+  });
+});
+
+describe("loads at every border", () => {
+  const context = packetContext({
+    before: Uint8Array.from({ length: 34 }, (_, i) => 200 + i),
+    network: -20,
+    mac: -34,
+    length: 1500,
+  });
+  const loads = OPCODES.filter(({ does }) => does.kind === "packet" || does.kind === "msh");
+  test.each(loads.map((row) => [row.name, row.code, row.does] as const))("%s", (_name, code, does) => {
+    const indexed = does.kind === "packet" && does.at === "ind";
+    const areas = [0, 0x7ffffff0, 0x80000000, 0xffdffff0, 0xffe00000, 0xfff00000, ...(indexed ? [0xfffffff0] : [])];
+    for (const area of areas) {
+      for (let k = area - 4; k < area + 70; k++) {
+        const offset = k >>> 0;
+        if (!indexed && offset >= 0xfffff000) continue;
+        for (const x of indexed ? [0, 3, 0xfffffffd, 0x80000000] : [7]) {
+          const program = verify([
+            stmt(CODE.ld_imm, 5),
+            stmt(CODE.ldx_imm, x),
+            stmt(code, (offset - (indexed ? x : 0)) >>> 0),
+            ...(does.kind === "msh" ? [stmt(CODE.txa)] : []),
+            stmt(CODE.or_k, 0x100),
+            stmt(CODE.ret_a),
+          ]);
+          const want = interpreter.load(program).run(PACKET, context);
+          for (const filter of both(program)) {
+            expect(filter.run(PACKET, context), `${filter.tier}: offset ${offset.toString(16)}`).toBe(want);
+          }
+        }
+      }
+    }
+  });
+
+  test("a packet cut at every length, loads in falling and rising order", () => {
+    const program = verify([
+      stmt(CODE.ldb_abs, 20),
+      stmt(CODE.ldw_abs, 4),
+      stmt(CODE.ldxb_msh, 30),
+      stmt(CODE.ldh_ind, 2),
+      jump(CODE.jgt_k, 0x8000, 0, 1),
+      stmt(CODE.ldw_abs, 50),
+      stmt(CODE.ret_a),
+    ]);
+    const reference = interpreter.load(program);
+    for (const filter of both(program)) {
+      for (let length = 0; length <= PACKET.length; length++) {
+        const packet = PACKET.subarray(0, length);
+        expect(filter.run(packet), `${filter.tier}, ${length} bytes`).toBe(reference.run(packet));
+        expect(filter.match(PACKET, 0, length)).toBe(reference.run(packet));
+      }
+    }
+  });
+
+  test("an early check does not skip what the outside world sees", () => {
+    // IFINDEX without a device is verdict A, although the packet is too short for the load behind it
+    const program = verify([
+      stmt(CODE.ld_imm, 9),
+      stmt(CODE.ldw_abs, 0xfffff008),
+      stmt(CODE.ldw_abs, 100),
+      stmt(CODE.ret_a),
+    ]);
+    for (const filter of both(program)) expect(filter.run(PACKET)).toBe(9);
+    let asked = 0;
+    const random = verify([stmt(CODE.ldw_abs, 0xfffff038), stmt(CODE.ldw_abs, 100), stmt(CODE.ret_a)]);
+    const context = packetContext({
+      random: () => {
+        asked++;
+        return 1;
+      },
+    });
+    for (const filter of both(random)) expect(filter.run(PACKET, context)).toBe(0);
+    expect(asked).toBe(2);
+  });
+});
+
+test("every ancillary load, with and without a device", () => {
+  for (const ifindex of [0, 3]) {
+    const context = packetContext({ ...FIELDS, ifindex });
+    for (const { k, name } of ANCILLARY) {
+      for (const code of [CODE.ldb_abs, CODE.ldh_abs, CODE.ldw_abs]) {
+        const program = verify([stmt(CODE.ldx_imm, 3), stmt(CODE.ld_imm, 4), stmt(code, k), stmt(CODE.ret_a)]);
+        const want = interpreter.load(program).run(PACKET, context);
+        for (const filter of both(program)) expect(filter.run(PACKET, context), `${filter.tier} ${name}`).toBe(want);
+      }
+    }
+  }
+});
+
+const FIELDS = {
+  protocol: 0x0800,
+  pktType: 4,
+  hatype: 772,
+  mark: 0xdeadbeef,
+  queue: 2,
+  rxhash: 0x80000001,
+  cpu: 3,
+  vlanTag: 0x6005,
+  vlanPresent: 1,
+  vlanTpid: 0x88a8,
+  random: () => 0xcafef00d,
+};
+
+describe("runs of equality tests", () => {
+  const keys = Array.from({ length: 40 }, (_, i) => (0x0a000001 + i * 0x01030507) >>> 0);
+  const word = (value: number): Uint8Array => Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
+  /** `ld [0]; jeq key -> 7, ...; ret 0`; jt reaches 255 instructions, so there is a `ret #7` every so often. */
+  function membership(keys: readonly number[]): VerifiedProgram {
+    const body: Instruction[] = [stmt(CODE.ldw_abs, 0)];
+    for (let from = 0; from < keys.length; from += 250) {
+      const part = keys.slice(from, from + 250);
+      part.forEach((key, i) => {
+        const last = i === part.length - 1;
+        body.push(jump(CODE.jeq_k, key, last ? 0 : part.length - 1 - i, last ? 1 : 0));
+      });
+      body.push(stmt(CODE.ret_k, 7));
+    }
+    return verify([...body, stmt(CODE.ret_k, 0)]);
+  }
+
+  test.each([
+    [5, "branch"],
+    [6, "probe"],
+    [7, "probe"],
+    [100, "probe"],
+    [200, "probe"],
+    [1000, "search"],
+    [4000, "search"],
+  ])("%i keys, one target: %s", (count, ending) => {
+    const many = Array.from({ length: count }, (_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 0);
+    const program = membership(many);
+    expect(lower(program).blocks[0]!.ending.end).toBe(ending);
+    for (const name of ["wasm", "js"] as const) {
+      const filter = engineNamed(name).load(program);
+      for (const key of many) {
+        expect(filter.run(word(key)), `${name}: ${key}`).toBe(7);
+        expect(filter.run(word(key ^ 1)), `${name}: ${key ^ 1}`).toBe(many.includes((key ^ 1) >>> 0) ? 7 : 0);
+      }
+    }
+  });
+
+  test("the first of two equal keys counts, and a target of each", () => {
+    const program = verify([
+      stmt(CODE.ldw_abs, 0),
+      ...keys.slice(0, 20).map((key, i) => jump(CODE.jeq_k, i === 12 ? keys[3]! : key, 20 - i + (i % 3), 0)),
+      stmt(CODE.ret_k, 1),
+      ...[2, 3, 4, 5].map((k) => stmt(CODE.ret_k, k)),
+    ]);
+    expect(lower(program).blocks[0]!.ending.end).toBe("search");
+    const reference = interpreter.load(program);
+    for (const filter of both(program)) {
+      for (const key of keys) expect(filter.run(word(key))).toBe(reference.run(word(key)));
+    }
+  });
+});
+
+describe("user code", () => {
+  const isa = ISA.extend({
+    code: 0xf0,
+    name: "mix",
+    run(state, { k }) {
+      if (k === 99) return 0x80000007;
+      state.mem[2] = state.mem[1]! + state.packet.length;
+      state.a = state.a + k;
+      state.x = -1;
+      return undefined;
+    },
+  });
+  const program = verify(
+    [
+      stmt(CODE.ldb_abs, 1),
+      stmt(CODE.st, 1),
+      { code: 0xf0, jt: 0, jf: 0, k: 1000 },
+      stmt(CODE.st, 3),
+      stmt(CODE.txa),
+      jump(CODE.jeq_k, 0xffffffff, 0, 3),
+      stmt(CODE.ldx_mem, 3),
+      stmt(CODE.ld_mem, 1),
+      stmt(CODE.add_x),
+      stmt(CODE.ret_a),
+    ],
+    { isa },
+  );
+
+  test("reads and writes A, X, M and the packet; a returned number ends the program", () => {
+    const want = interpreter.load(program).run(PACKET);
+    expect(want).toBe(PACKET[1]! * 2 + 1000);
+    for (const filter of both(program)) {
+      expect(filter.run(PACKET)).toBe(want);
+      expect(filter.match(PACKET, 0, PACKET.length)).toBe(want);
+    }
+    const ends = verify([{ code: 0xf0, jt: 0, jf: 0, k: 99 }, stmt(CODE.ret_k, 1)], { isa });
+    for (const filter of both(ends)) expect(filter.run(PACKET)).toBe(0x80000007);
+  });
+
+  test("in a batch on an arena, with cells of their own for every packet", () => {
+    const arena = createArena({ packets: 3 });
+    for (let i = 0; i < 3; i++) arena.add(PACKET.subarray(i, i + 10 + i));
+    const want = new Uint32Array(3);
+    interpreter.load(program).runBatch(arena, want);
+    for (const filter of both(program)) {
+      const got = new Uint32Array(3);
+      expect(filter.runBatch(arena, got)).toBe(3);
+      expect([...got]).toEqual([...want]);
+    }
+  });
+
+  test("what it throws reaches the caller, and the filter runs on", () => {
+    const throwing = ISA.extend({
+      code: 0xf0,
+      name: "boom",
+      run(state) {
+        if (state.a === 1) throw new RangeError("boom");
+        return undefined;
+      },
+    });
+    const boom = verify([stmt(CODE.ldb_abs, 0), { code: 0xf0, jt: 0, jf: 0, k: 0 }, stmt(CODE.ret_k, 5)], {
+      isa: throwing,
+    });
+    for (const filter of both(boom)) {
+      expect(() => filter.run(Uint8Array.of(1))).toThrow(RangeError);
+      expect(filter.run(Uint8Array.of(2))).toBe(5);
+    }
+  });
+
+  test("a filter that runs itself from inside keeps its packet and its cells", () => {
+    const random = verify([
+      stmt(CODE.ldb_abs, 0),
+      stmt(CODE.st, 0),
+      stmt(CODE.ldw_abs, 0xfffff038),
+      stmt(CODE.ldb_abs, 1),
+      stmt(CODE.ldx_mem, 0),
+      stmt(CODE.add_x),
+      stmt(CODE.ret_a),
+    ]);
+    for (const filter of both(random)) {
+      const inner = packetContext({ random: () => 0 });
+      const outer = packetContext({ random: () => filter.run(Uint8Array.of(7, 7), inner) });
+      expect(filter.run(Uint8Array.of(9, 1), outer), filter.tier).toBe(10);
+    }
+  });
+});
+
+describe("arenas", () => {
+  const program = verify([stmt(CODE.ldh_abs, 0), stmt(CODE.ret_a)]);
+
+  test("grow and keep what they hold, also under a filter that has run on them", () => {
+    const arena = createArena({ bytes: 8, packets: 1, metadata: true, lengths: true });
+    const mark = verify([
+      stmt(CODE.ldw_abs, 0xfffff014),
+      stmt(CODE.tax),
+      stmt(CODE.ld_len),
+      stmt(CODE.add_x),
+      stmt(CODE.ret_a),
+    ]);
+    const filter = wasm.load(mark);
+    for (let i = 0; i < 300; i++) {
+      arena.add(PACKET.subarray(0, i % 60), packetContext({ mark: 1000 + i, length: 7 * i }));
+      if (i % 50 === 0) expect(filter.runBatch(arena)).toBe(i + 1);
+    }
+    const verdicts = new Uint32Array(300);
+    filter.runBatch(arena, verdicts);
+    expect([...verdicts]).toEqual(Array.from({ length: 300 }, (_, i) => 1000 + i + 7 * i));
+    expect(arena.context!(5).mark).toBe(1005);
+    expect([...arena.bytes.subarray(arena.table[20], arena.table[20]! + 10)]).toEqual([...PACKET.subarray(0, 10)]);
+    arena.clear();
+    expect([arena.count, arena.used, filter.runBatch(arena)]).toEqual([0, 0, 0]);
+  });
+
+  test("packets written by the caller: bytes, table, count", () => {
+    const arena = createArena({ bytes: 100, packets: 3 });
+    arena.bytes.set([1, 2, 3, 4, 5]);
+    arena.table.set([0, 5, 3, 2, 4, 1]);
+    arena.count = 3;
+    const filter = wasm.load(program);
+    expect(filter.runBatch(arena, arena.output)).toBe(2);
+    expect([...arena.output]).toEqual([0x0102, 0x0405, 0]);
+    expect(() => {
+      arena.count = 4;
+    }).toThrow(expect.objectContaining({ code: "limit" }));
+  });
+
+  test("a table entry outside the memory is an error that names the packet", () => {
+    const arena = createArena({ bytes: 100, packets: 2 });
+    arena.table.set([0, 5, 0xfff00000, 8]);
+    arena.count = 2;
+    expect(() => wasm.load(program).runBatch(arena)).toThrow(/packet 1: offset 4293918720 and length 8 are outside/);
+  });
+
+  test("two filters take turns on one arena", () => {
+    const keys = (from: number): VerifiedProgram =>
+      verify([
+        stmt(CODE.ldb_abs, 0),
+        ...Array.from({ length: 8 }, (_, i) => jump(CODE.jeq_k, from + 2 * i, 8 - i, 0)),
+        stmt(CODE.ret_k, 0),
+        stmt(CODE.ret_k, 1),
+      ]);
+    const [even, odd] = [wasm.load(keys(0)), wasm.load(keys(1))];
+    const arena = createArena({ packets: 16 });
+    for (let i = 0; i < 16; i++) arena.add(Uint8Array.of(i));
+    const indices = new Uint32Array(16);
+    for (let turn = 0; turn < 3; turn++) {
+      expect([...indices.subarray(0, even.matchIndices(arena, indices))]).toEqual([0, 2, 4, 6, 8, 10, 12, 14]);
+      expect([...indices.subarray(0, odd.matchIndices(arena, indices))]).toEqual([1, 3, 5, 7, 9, 11, 13, 15]);
+      expect(even.matchAt(arena, 2)).toBe(1);
+    }
+  });
+
+  test("a shared one is attached by its memory, each user with a work area of its own", () => {
+    const arena = createArena({ bytes: 1000, packets: 10, shared: true, users: 2 });
+    arena.add(Uint8Array.of(1, 2, 3));
+    const other = Arena.attach(arena.memory);
+    expect(other.workArea).not.toBe(arena.workArea);
+    expect(other.count).toBe(1);
+    const verdicts = new Uint32Array(1);
+    expect(wasm.load(program).runBatch(other, verdicts)).toBe(1);
+    expect(verdicts[0]).toBe(0x0102);
+    expect(() => Arena.attach(arena.memory)).toThrow(expect.objectContaining({ code: "limit" }));
+    expect(() => arena.reserve({ packets: 11 })).toThrow(expect.objectContaining({ code: "limit" }));
+  });
+});
+
+describe("programs of 4096 instructions", () => {
+  const SIZE = 4096;
+  const close = (body: Instruction[]): VerifiedProgram =>
+    verify([...body.slice(0, SIZE - 2), stmt(CODE.ret_k, 1), stmt(CODE.ret_k, 0)]);
+  const fill = (make: (i: number) => Instruction): VerifiedProgram =>
+    close(Array.from({ length: SIZE }, (_, i) => make(i)));
+  const SHAPES: Record<string, VerifiedProgram> = {
+    "all jumps, each to its own place": fill((i) =>
+      jump(CODE.jgt_k, i, Math.min(255, (i * 7) % (SIZE - 2 - i || 1)), 0),
+    ),
+    "all jumps to the end": fill((i) =>
+      i > SIZE - 200 ? jump(CODE.jgt_k, i, SIZE - 2 - i, 0) : jump(CODE.jgt_k, i, 255 % (SIZE - 2 - i), 0),
+    ),
+    "a chain of ja": fill(() => stmt(CODE.ja, 0)),
+    "one equality test": close([
+      stmt(CODE.ldw_abs, 0),
+      ...Array.from({ length: SIZE }, (_, i) => jump(CODE.jeq_k, i * 3, Math.min(255, Math.max(0, SIZE - 4 - i)), 0)),
+    ]),
+    "all loads": fill((i) => stmt([CODE.ldw_abs, CODE.ldh_abs, CODE.ldb_abs][i % 3]!, i % 50)),
+    "all indexed loads": fill((i) => stmt([CODE.ldw_ind, CODE.ldh_ind, CODE.ldb_ind][i % 3]!, i % 20)),
+    "all NET loads": fill((i) => stmt(CODE.ldw_abs, 0xfff00000 + (i % 40))),
+    "all arithmetic": fill((i) => stmt([CODE.add_k, CODE.mul_k, CODE.xor_k, CODE.rsh_k][i % 4]!, (i % 31) + 1)),
+    "all returns": fill((i) => stmt(CODE.ret_k, i)),
+  };
+
+  test.each(Object.entries(SHAPES))("%s", (_name, program) => {
+    const reference = interpreter.load(program);
+    for (const name of ["js", "wasm", "auto"] as const) {
+      const filter = engineNamed(name).load(program).compile();
+      expect(filter.tier, name).toBe("wasm"); // too long for JavaScript
+      for (const packet of [PACKET, PACKET.subarray(0, 30), new Uint8Array(0), new Uint8Array(64)]) {
+        expect(filter.run(packet)).toBe(reference.run(packet));
+      }
+    }
+  });
+});
+
+describe("hosts", () => {
+  const run = (...flags: string[]): Record<string, string> => runProgram("jit-host", flags) as Record<string, string>;
+
+  test("a plain one runs short programs as js and wasm", () => {
+    expect(run()).toEqual({ js: "js 1", wasm: "wasm 1", long: "wasm 1", labels: "js 1" });
+  });
+
+  test("one that forbids code from strings has wasm left", () => {
+    expect(run("--disallow-code-generation-from-strings")).toEqual({
+      js: "wasm 1",
+      wasm: "wasm 1",
+      long: "wasm 1",
+      labels: "wasm 1",
+    });
+  });
+
+  test("one without WebAssembly has js left, and the interpreter for long programs", () => {
+    expect(run("--jitless")).toEqual({ js: "js 1", wasm: "js 1", long: "interpreter 1", labels: "js 1" });
+  });
+
+  test("a stack of 300 KB is enough, or the next tier takes over", () => {
+    const small = run("--stack-size=300");
+    expect(small.long).toBe("wasm 1");
+    expect(["js 1", "wasm 1"]).toContain(small.labels);
+  });
+});
+
+describe("tiers", () => {
+  const program = verify([stmt(CODE.ldb_abs, 0), stmt(CODE.ret_a)]);
+
+  test("auto interprets first, and compiles after about two thousand packets", () => {
+    const filter = engineNamed("auto").load(program);
+    expect(filter.tier).toBe("interpreter");
+    for (let i = 0; i < PACKETS_BEFORE_COMPILING; i++) expect(filter.run(Uint8Array.of(7))).toBe(7);
+    expect(filter.tier).toBe("interpreter");
+    filter.run(Uint8Array.of(7));
+    expect(filter.tier).toBe("js");
+    expect([filter.run(Uint8Array.of(8)), filter.match(Uint8Array.of(1, 9), 1)]).toEqual([8, 9]);
+    const arena = createArena({ packets: 4 });
+    arena.add(Uint8Array.of(3));
+    expect(filter.runBatch(arena)).toBe(1);
+    expect(filter.tier).toBe("wasm");
+  });
+
+  test("auto compiles on demand, and answers the same before and after", () => {
+    const filter = engineNamed("auto").load(program);
+    const batch = { bytes: Uint8Array.of(0, 5, 0, 6), table: Uint32Array.of(0, 1, 1, 1, 2, 1, 3, 1), count: 4 };
+    const answers = (): unknown => {
+      const indices = new Uint32Array(4);
+      const bitmap = new Uint8Array(1).fill(0xf0);
+      const counts = [filter.matchIndices(batch, indices), filter.matchBitmap(batch, bitmap), filter.runBatch(batch)];
+      return [counts, [...indices], [...bitmap], filter.match(batch.bytes, 3, 1), filter.match(batch.bytes, 1)];
+    };
+    const before = answers();
+    expect(before).toEqual([[2, 2, 2], [1, 3, 0, 0], [0b1010], 6, 5]);
+    expect(filter.tier).toBe("interpreter");
+    expect(filter.compile().tier).toBe("js");
+    expect(answers()).toEqual(before);
+  });
+
+  test("a loop stays with the interpreter, whatever is asked for", () => {
+    const loop = verify([stmt(CODE.ja, 0xffffffff), stmt(CODE.ret_k, 1)], { profile: "libpcap" });
+    for (const name of ["js", "wasm", "auto"] as const) {
+      expect(engineNamed(name).load(loop).compile().tier).toBe("interpreter");
+    }
+    expect(() => wasm.load(loop)).toThrow(expect.objectContaining({ code: "unsupported", index: 0 }));
+  });
+
+  test("cells that libpcap reads unwritten are 0 for every packet of a batch", () => {
+    const counts = verify([stmt(CODE.ld_mem, 3), stmt(CODE.add_k, 1), stmt(CODE.st, 3), stmt(CODE.ret_a)], {
+      profile: "libpcap",
+    });
+    const arena = createArena({ packets: 3 });
+    for (let i = 0; i < 3; i++) arena.add(PACKET);
+    for (const filter of both(counts)) {
+      const verdicts = new Uint32Array(3);
+      filter.runBatch(arena, verdicts);
+      expect([...verdicts], filter.tier).toEqual([1, 1, 1]);
+    }
+  });
+
+  test("a name that is none, and a range outside the array, are refused", () => {
+    expect(() => engineNamed("fast" as never)).toThrow(expect.objectContaining({ code: "bad-argument" }));
+    for (const name of ["interpreter", "js", "wasm", "auto"] as const) {
+      const filter = engineNamed(name).load(program);
+      for (const [offset, length] of [
+        [-1, 2],
+        [0, 65],
+        [60, 5],
+        [0, -1],
+      ] as const) {
+        expect(() => filter.match(PACKET, offset, length), name).toThrow(
+          expect.objectContaining({ code: "bad-argument" }),
+        );
+      }
+      expect(filter.match(PACKET, 64, 0)).toBe(0);
+    }
+  });
+});
+
+test("no allocation per packet: the heap stays where it is", () => {
+  const packets = process.env.CBPF_LONG === "1" ? 10_000_000 : 300_000;
+  const grown = runProgram("jit-heap", ["--expose-gc"], `${packets}`) as Record<string, number>;
+  // a number in a loop of this length would be 16 bytes a packet; compiling and inline caches take some kilobytes
+  for (const [form, bytes] of Object.entries(grown))
+    expect(bytes, `${form}: bytes for ${packets} packets`).toBeLessThan(packets);
+  expect(Object.keys(grown)).toEqual(["match", "runBatch js", "runBatch wasm", "matchAt"]);
+}, 600_000);
