@@ -1,6 +1,7 @@
 /**
  * The CAPTURE arguments: files, compressed or not, and standard input, in batches and in constant memory.
  */
+import { readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { type Readable, Readable as ReadableStream } from "node:stream";
 import { createGunzip } from "node:zlib";
@@ -17,24 +18,40 @@ const CHUNK = 1 << 20;
 /**
  * The packets of a capture file in batches; a batch holds until the next one.
  *
+ * @param memory  Where file chunks are read to, asked for every chunk; an arena's bytes, say.
  * @throws {BpfError} `bad-capture` where the file is damaged, after every packet in front of the damage.
  */
-export async function* captureBatches(path: string, terminal: Terminal): AsyncGenerator<CaptureBatch> {
+export async function* captureBatches(
+  path: string,
+  terminal: Terminal,
+  memory: () => Uint8Array = ownChunk(),
+): AsyncGenerator<CaptureBatch> {
   const name = path === "-" ? "standard input" : path;
   try {
-    yield* readCapture(await decompressed(path === "-" ? terminal.stdin : fileChunks(path))).batches();
+    yield* readCapture(await decompressed(path === "-" ? terminal.stdin : fileChunks(path, memory))).batches();
   } catch (error) {
     throw about(name, isZlibError(error) ? new BpfError("bad-capture", `damaged gzip data: ${error.message}`) : error);
   }
 }
 
-/** A file in chunks, every one in the same memory. */
-async function* fileChunks(path: string): AsyncGenerator<Uint8Array> {
+function ownChunk(): () => Uint8Array {
+  const chunk = new Uint8Array(CHUNK);
+  return () => chunk;
+}
+
+/**
+ * A file in chunks, every one in the same memory.  Regular files are read synchronously: the data is most often in
+ * the page cache, and a trip through the thread pool takes as long as a hundred packets.
+ */
+async function* fileChunks(path: string, memory: () => Uint8Array): AsyncGenerator<Uint8Array> {
   const file: FileHandle = await open(path);
   try {
-    const chunk = new Uint8Array(CHUNK);
+    const regular = (await file.stat()).isFile();
     for (;;) {
-      const { bytesRead } = await file.read(chunk, 0, CHUNK, null);
+      const chunk = memory();
+      const bytesRead = regular
+        ? readSync(file.fd, chunk, 0, chunk.length, null)
+        : (await file.read(chunk, 0, chunk.length, null)).bytesRead;
       if (bytesRead === 0) return;
       yield chunk.subarray(0, bytesRead);
     }

@@ -9,11 +9,14 @@ import { pcapWriter } from "../capture/write-pcap.ts";
 import { pcapngWriter } from "../capture/write-pcapng.ts";
 import { linktypeName } from "../link/linktypes.ts";
 import { Program } from "../vm/program.ts";
+import { type EngineName, engineNamed } from "../vm/tiers.ts";
 import { needsContext, withContexts } from "./capture-context.ts";
 import { captureBatches } from "./capture-file.ts";
 import { type Arguments, about, type Command, EXIT, UsageError } from "./command.ts";
 import { packetLine } from "./packet-line.ts";
 import { PROGRAM_OPTIONS, readProgram, refuseTwoStdins } from "./program-argument.ts";
+import { filterRanges } from "./shard-pool.ts";
+import { type CaptureRange, chunkArena, cutBatch, damaged, inArena, shardCapture } from "./shards.ts";
 import { styled, type Terminal } from "./terminal.ts";
 
 /** Milliseconds between progress lines. */
@@ -22,16 +25,19 @@ const PROGRESS_EVERY = 200;
 const WRITE_EVERY = 1 << 18;
 
 export const command: Command = {
-  usage: "[-w OUT] [--count] [--invert] [--snaplen N] [--json] PROGRAM CAPTURE...",
+  usage: "[-w OUT] [--count] [--invert] [--snaplen N] [--json] [--jobs N] PROGRAM CAPTURE...",
   summary: "run a program over capture files and show, count or write the packets it picks",
   details:
     "CAPTURE is a pcap or pcapng file, gzip-compressed or not, or - for standard input.\n" +
     "OUT is written as pcapng when its name ends so, and as pcap otherwise; - is standard output.\n" +
+    "With --jobs, standard input and compressed files still take one thread.\n" +
     "Exit status 0 when a packet was picked, 1 when none was.",
   options: {
     write: { type: "string", short: "w", value: "OUT", help: "write the picked packets to a capture file" },
     count: { type: "boolean", short: "c", help: "print only how many packets were picked" },
     invert: { type: "boolean", short: "v", help: "pick the packets with verdict 0" },
+    jobs: { type: "string", short: "j", value: "N", help: "filter on N threads; the output is that of one" },
+    engine: { type: "string", value: "NAME", help: "interpreter, js, wasm or auto (default)" },
     snaplen: { type: "string", value: "N", help: "cut packets to N bytes before the program sees them" },
     json: { type: "boolean", help: "print one JSON object a picked packet" },
     profile: { type: "string", value: "NAME", help: "whose rules the program must obey: linux (default) or libpcap" },
@@ -67,23 +73,34 @@ async function runCapture(
   args: Arguments,
   terminal: Terminal,
 ): Promise<void> {
-  const filter = program.filter();
+  const jobs = args.number("jobs", 1, 1024) ?? 1;
+  const ranges = jobs > 1 && capture !== "-" ? rangesOf(program, capture, args) : [];
+  if (ranges.length > 1) return runRanges(ranges, jobs, capture, sink, totals, args, terminal);
+  const filter = engineNamed(engineOf(args)).load(program.verified);
   const snaplen = args.number("snaplen", 0, 0x7fffffff);
   const picksZero = args.flag("invert");
+  const counts = args.flag("count") && args.text("write") === undefined;
   const contexts = needsContext(program.verified);
+  const arena = chunkArena();
   let verdicts = new Uint32Array(0);
   let shownAt = Date.now();
-  for await (const batch of captureBatches(capture, terminal)) {
-    if (snaplen !== undefined) cut(batch, snaplen);
-    if (verdicts.length < batch.count) verdicts = new Uint32Array(batch.count);
-    filter.runBatch(contexts ? withContexts(batch) : batch, verdicts);
+  for await (const batch of captureBatches(capture, terminal, () => arena.bytes)) {
+    if (snaplen !== undefined) cutBatch(batch, snaplen);
+    const subject = contexts ? withContexts(batch) : inArena(arena, batch) ? arena : batch;
     totals.packets += batch.count;
-    for (let i = 0; i < batch.count; i++) {
-      if ((verdicts[i] === 0) !== picksZero) continue;
-      totals.matched++;
-      sink.take(batch, i, verdicts[i]!, capture);
+    if (counts) {
+      const here = filter.runBatch(subject);
+      totals.matched += picksZero ? batch.count - here : here;
+    } else {
+      if (verdicts.length < batch.count) verdicts = new Uint32Array(batch.count);
+      filter.runBatch(subject, verdicts);
+      for (let i = 0; i < batch.count; i++) {
+        if ((verdicts[i] === 0) !== picksZero) continue;
+        totals.matched++;
+        sink.take(batch, i, verdicts[i]!, capture);
+      }
+      await sink.flush(false);
     }
-    await sink.flush(false);
     if (Date.now() - shownAt > PROGRESS_EVERY) {
       shownAt = Date.now();
       terminal.progress(`${capture}: ${totals.packets} packets, ${totals.matched} picked`);
@@ -91,9 +108,74 @@ async function runCapture(
   }
 }
 
-/** Cuts the captured bytes of every packet; lengths on the wire stay. */
-function cut(batch: CaptureBatch, snaplen: number): void {
-  for (let i = 0; i < batch.count; i++) batch.table[2 * i + 1] = Math.min(batch.table[2 * i + 1]!, snaplen);
+function engineOf(args: Arguments): EngineName {
+  return args.choice("engine", ["interpreter", "js", "wasm", "auto"] as const) ?? "auto";
+}
+
+function rangesOf(program: Program, capture: string, args: Arguments): CaptureRange[] {
+  const snaplen = args.number("snaplen", 0, 0x7fffffff);
+  const common = {
+    profile: program.profile,
+    engine: engineOf(args),
+    list: !args.flag("count") || args.text("write") !== undefined,
+    invert: args.flag("invert"),
+    ...(snaplen === undefined ? {} : { snaplen }),
+  };
+  return shardCapture(capture, { program: program.toJSON() }).map((range) => ({ ...range, ...common }));
+}
+
+/**
+ * Ranges on several threads.  Counting needs their sums; otherwise this thread reads the file too, and gives the
+ * packets that were picked to the sink, so that what comes out is what one thread would give.
+ */
+async function runRanges(
+  ranges: readonly CaptureRange[],
+  jobs: number,
+  capture: string,
+  sink: Sink,
+  totals: { packets: number; matched: number },
+  args: Arguments,
+  terminal: Terminal,
+): Promise<void> {
+  const results = filterRanges(ranges, jobs);
+  try {
+    if (ranges[0]!.list !== true) {
+      for await (const { packets, matched, damage } of results) {
+        totals.packets += packets;
+        totals.matched += matched;
+        terminal.progress(`${capture}: ${totals.packets} packets, ${totals.matched} picked`);
+        if (damage !== undefined) throw about(capture, damaged(damage));
+      }
+      return;
+    }
+    const snaplen = args.number("snaplen", 0, 0x7fffffff);
+    let known = 0; // packets that the results so far speak about
+    let picked: readonly number[] = [];
+    let verdicts: readonly number[] = [];
+    let at = 0;
+    for await (const batch of captureBatches(capture, terminal)) {
+      if (snaplen !== undefined) cutBatch(batch, snaplen);
+      const behind = batch.firstNumber + batch.count;
+      for (;;) {
+        while (at < picked.length && picked[at]! < behind) {
+          sink.take(batch, picked[at]! - batch.firstNumber, verdicts[at]!, capture);
+          totals.matched++;
+          at++;
+        }
+        if (known + 1 >= behind) break;
+        const next = await results.next();
+        if (next.done === true) break;
+        known += next.value.packets;
+        picked = next.value.picked!;
+        verdicts = next.value.verdicts!;
+        at = 0;
+      }
+      totals.packets += batch.count;
+      await sink.flush(false);
+    }
+  } finally {
+    await results.return();
+  }
 }
 
 /** Where picked packets go. */

@@ -1,0 +1,5 @@
+/** A worker of `cbpf run --jobs`: takes ranges, gives results. */
+import { parentPort } from "node:worker_threads";
+import { type CaptureRange, filterRange } from "./shards.ts";
+
+parentPort!.on("message", (range: CaptureRange) => parentPort!.postMessage(filterRange(range)));
