@@ -3,23 +3,44 @@
  */
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
+import { randomFrame } from "../conformance/frames.ts";
+import { observe } from "../conformance/observed.ts";
 import { oracleContestant } from "../conformance/oracle-contestant.ts";
+import { generatePacket } from "../conformance/packets.ts";
+import { Random } from "../conformance/random.ts";
 import type { Scene } from "../conformance/random-trials.ts";
 import { type Contestant, localContestant } from "../conformance/trial.ts";
 import { beyondUnix } from "../conformance/unix-context.ts";
 import { interpreter } from "../interpreter/interpreter.ts";
+import { js } from "../jit/js-engine.ts";
+import { wasm } from "../jit/wasm-engine.ts";
 import { status } from "../kernel/load.ts";
+import { tapOracle, udpOracle } from "../kernel/network-oracle.ts";
 import { unixOracle } from "../kernel/oracle.ts";
+import { PrivateNetwork } from "../kernel/private-network.ts";
 import type { Engine } from "../program/engine.ts";
 import { DEFAULT_OPTMEM_MAX } from "../verify/estimate.ts";
 import { commandContestant } from "./engine-command.ts";
 
 /** Engines beside the reference. */
-export const ENGINES: Readonly<Record<string, Engine>> = {};
+export const ENGINES: Readonly<Record<string, Engine>> = { js, wasm };
 
-/** Ways through the kernel. */
-export type ChannelName = "unix";
-export const CHANNELS: readonly ChannelName[] = ["unix"];
+/** Ways through the kernel: what they need, how many of the random cases they get, and how many packets to draw from. */
+const CHANNEL_SETTINGS = {
+  unix: { privileged: false, weight: 7 },
+  "tap-raw": { privileged: true, weight: 1 },
+  "tap-dgram": { privileged: true, weight: 1 },
+  udp4: { privileged: true, weight: 0.5 },
+  udp6: { privileged: true, weight: 0.5 },
+} as const;
+
+export type ChannelName = keyof typeof CHANNEL_SETTINGS;
+export const CHANNELS = Object.keys(CHANNEL_SETTINGS) as readonly ChannelName[];
+
+/** Packets that a network channel observes, to draw from; one observation takes some 50 µs. */
+const POOL = 1000;
+/** SO_MARK of the UDP senders. */
+const MARK = 0xfeed_beef;
 
 /** A way through the kernel that is open, and where its packets are. */
 export interface Channel {
@@ -38,10 +59,17 @@ export function otherContestants(engines: readonly string[], commands: readonly 
   return [...engines.map((name) => localContestant(ENGINES[name]!)), ...commands.map(commandContestant)];
 }
 
-/** Why the kernel cannot take part at all, or undefined. */
-export function kernelMissing(): string | undefined {
+/** Why a channel can not be opened, or undefined when it can. */
+export function channelMissing(name: ChannelName): string | undefined {
   const { available, message } = status();
-  return available ? undefined : message;
+  if (!available) return message;
+  if (!CHANNEL_SETTINGS[name].privileged) return undefined;
+  try {
+    new PrivateNetwork().close();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /**
@@ -49,17 +77,27 @@ export function kernelMissing(): string | undefined {
  *
  * @throws {BpfError} `not-available` without the addon or the privilege that a channel needs.
  */
-export async function openChannels(names: readonly ChannelName[], _seed: number, cpus: number): Promise<Channel[]> {
+export function openChannels(names: readonly ChannelName[], seed: number, cpus: number): Channel[] {
   return names.map((name) => {
-    const oracle = unixOracle();
-    const contestant = oracleContestant(oracle, {
-      name: `kernel-${name}`,
-      version: `Linux ${release()}`,
-      cannotShow: beyondUnix,
-      cpus,
-    });
-    return { scene: "unix", contestant, weight: 8 };
+    const { weight } = CHANNEL_SETTINGS[name];
+    const about = { name: `kernel-${name}`, version: `Linux ${release()}` };
+    if (name === "unix") {
+      const contestant = oracleContestant(unixOracle(), { ...about, cannotShow: beyondUnix, cpus });
+      return { scene: "unix", contestant, weight };
+    }
+    const oracle =
+      name === "udp4" || name === "udp6"
+        ? udpOracle(name === "udp4" ? 4 : 6, MARK)
+        : tapOracle(name === "tap-raw" ? "raw" : "dgram");
+    const { pool, contestant } = observe(oracle, packetsFor(name, seed), about);
+    return { scene: { name, pool }, contestant, weight };
   });
+}
+
+/** Frames for a tap, payloads for UDP. */
+function packetsFor(name: ChannelName, seed: number): Uint8Array[] {
+  if (name.startsWith("tap")) return Array.from({ length: POOL }, (_, n) => randomFrame(seed, n));
+  return Array.from({ length: POOL }, (_, n) => generatePacket(new Random(seed, n), 40, [], []));
 }
 
 /** net.core.optmem_max, in bytes. */

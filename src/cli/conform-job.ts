@@ -54,7 +54,7 @@ const SLICE = 64;
 export async function runJob(job: Job, onProgress: (progress: Progress) => void): Promise<JobResult> {
   const reference = referenceEngine();
   const others = otherContestants(job.engines, job.commands);
-  const channels = await openChannels(job.channels, job.seed, job.cpus);
+  const channels = openChannels(job.channels, job.seed, job.cpus);
   const total = new Comparison([reference]);
   const named = new Map<string, Contestant>(
     [reference, ...others, ...channels.map((c) => c.contestant)].map((c) => [c.name, c]),

@@ -7,7 +7,7 @@ import { Comparison } from "../conformance/compare.ts";
 import { count, type Report, reportOf, summaryTable } from "../conformance/report.ts";
 import { reportHtml } from "../conformance/report-html.ts";
 import { type Arguments, type Command, EXIT, UsageError } from "./command.ts";
-import { CHANNELS, type ChannelName, ENGINES, kernelFacts, kernelMissing } from "./conform-engines.ts";
+import { CHANNELS, channelMissing, ENGINES, kernelFacts } from "./conform-engines.ts";
 import { type Job, type JobResult, type Progress, runJob } from "./conform-job.ts";
 import { styled, type Terminal } from "./terminal.ts";
 
@@ -32,7 +32,11 @@ Exit status 0 when all agree, 1 on any disagreement.`,
     cases: { type: "string", value: "N", help: `random program x packet cases, default ${DEFAULT_CASES}` },
     seed: { type: "string", value: "S", help: "seed of the random cases, default 1" },
     trial: { type: "string", value: "N", help: "only this random trial, of the --scene" },
-    scene: { type: "string", value: "NAME", help: "scene of the --trial: unix (default), anywhere" },
+    scene: {
+      type: "string",
+      value: "NAME",
+      help: `scene of the --trial: anywhere, ${CHANNELS.join(", ")}; default unix`,
+    },
     time: { type: "string", value: "SECONDS", help: "stop after so long" },
     exhaustive: { type: "boolean", help: "all opcodes, ancillary offsets, borders and operand pairs as well" },
     "fail-fast": { type: "boolean", help: "stop at the first disagreement" },
@@ -95,12 +99,16 @@ function chosen(args: Arguments, terminal: Terminal): Pick<Job, "engines" | "cha
   }
   const names = list ?? ENGINE_NAMES;
   const engines = Object.keys(ENGINES).filter((name) => names.includes(name));
-  const wanted = CHANNELS.filter((name) => names.includes("kernel") || names.includes(`kernel-${name}`));
-  const missing = wanted.length > 0 ? kernelMissing() : undefined;
-  if (missing === undefined) return { engines, channels: wanted };
-  if (list !== undefined) throw new UsageError(`--engines: no kernel, ${missing}`);
-  terminal.note(`cbpf conform: without the kernel, ${missing}`);
-  return { engines, channels: [] as ChannelName[] };
+  const channels = CHANNELS.filter((name) => {
+    const byName = list?.includes(`kernel-${name}`) === true;
+    if (!byName && !names.includes("kernel")) return false;
+    const missing = channelMissing(name);
+    if (missing === undefined) return true;
+    if (byName) throw new UsageError(`--engines kernel-${name}: ${missing}`);
+    terminal.note(`cbpf conform: without kernel-${name}, ${missing}`);
+    return false;
+  });
+  return { engines, channels };
 }
 
 async function corpusPaths(given: readonly string[]): Promise<Job["corpus"]> {
@@ -133,12 +141,7 @@ async function runAll(job: Job, workers: number, terminal: Terminal, started: nu
   const results =
     workers === 1
       ? [await runJob(job, (progress) => onProgress(0, progress))]
-      : await Promise.all(
-          Array.from({ length: workers }, (_, index) => {
-            const share = { ...job, cases: job.cases / workers, share: { index, of: workers } };
-            return inWorker(share, (progress) => onProgress(index, progress));
-          }),
-        );
+      : await inWorkers(job, workers, onProgress);
   const total = new Comparison(
     results[0]!.contestants.map(({ name, version }) => ({ name, version, judge: unreachable })),
   );
@@ -146,16 +149,38 @@ async function runAll(job: Job, workers: number, terminal: Terminal, started: nu
   return total;
 }
 
-function inWorker(job: Job, onProgress: (progress: Progress) => void): Promise<JobResult> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("./conform-worker.js", import.meta.url), { workerData: job });
-    worker.on("message", (message: { progress?: Progress; result?: JobResult }) => {
-      if (message.progress !== undefined) onProgress(message.progress);
-      if (message.result !== undefined) resolve(message.result);
-    });
-    worker.on("error", reject);
-    worker.on("exit", (status) => reject(new Error(`internal: a worker ended with status ${status}`)));
+/** A share for each worker; with `failFast` the first to find a disagreement ends the others. */
+async function inWorkers(
+  job: Job,
+  count: number,
+  onProgress: (index: number, progress: Progress) => void,
+): Promise<JobResult[]> {
+  const workers = Array.from({ length: count }, (_, index) => {
+    const workerData: Job = { ...job, cases: job.cases / count, share: { index, of: count } };
+    return new Worker(new URL("./conform-worker.js", import.meta.url), { workerData });
   });
+  const results: JobResult[] = [];
+  let over = false;
+  const ended = workers.map(
+    (worker, index) =>
+      new Promise<void>((resolve, reject) => {
+        worker.on("message", ({ progress, result }: { progress?: Progress; result?: JobResult }) => {
+          if (progress !== undefined) onProgress(index, progress);
+          if (result === undefined) return;
+          results.push(result);
+          if (!job.failFast || result.findings.disagreed === 0) return;
+          over = true;
+          for (const other of workers) if (other !== worker) void other.terminate();
+        });
+        worker.on("error", reject);
+        worker.on("exit", (status) => {
+          if (status === 0 || over) resolve();
+          else reject(new Error(`internal: a worker ended with status ${status}`));
+        });
+      }),
+  );
+  await Promise.all(ended);
+  return results;
 }
 
 function unreachable(): never {

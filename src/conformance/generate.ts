@@ -26,10 +26,20 @@ export const AREA_BORDERS: readonly number[] = [
   0x7fff_ffff, 0x8000_0000, 0xffdf_ffff, 0xffe0_0000, 0xffef_ffff, 0xfff0_0000, 0xffff_efff, 0xffff_f000, 0xffff_ffff,
 ];
 
-export type Flavour = "mixed" | "arithmetic" | "loads" | "areas" | "branches" | "scratch" | "ancillary" | "attributes";
+export type Flavour =
+  | "mixed"
+  | "filter"
+  | "arithmetic"
+  | "loads"
+  | "areas"
+  | "branches"
+  | "scratch"
+  | "ancillary"
+  | "attributes";
 
 export const FLAVOURS: readonly Flavour[] = [
   "mixed",
+  "filter",
   "arithmetic",
   "loads",
   "areas",
@@ -53,18 +63,30 @@ const ABSOLUTE = [CODE.ldw_abs, CODE.ldh_abs, CODE.ldb_abs];
 const INDIRECT = [CODE.ldw_ind, CODE.ldh_ind, CODE.ldb_ind];
 
 /** What a flavour is made of: the weights of the pieces below. */
-type Piece = "alu" | "load" | "ind" | "area" | "branch" | "scratch" | "register" | "ancillary" | "attribute" | "return";
+type Piece =
+  | "alu"
+  | "test"
+  | "load"
+  | "ind"
+  | "area"
+  | "branch"
+  | "scratch"
+  | "register"
+  | "ancillary"
+  | "attribute"
+  | "return";
 // biome-ignore format: a table
 const WEIGHTS: Readonly<Record<Flavour, Readonly<Record<Piece, number>>>> = {
-  //          alu       load      ind       area      branch      scratch      register      ancillary      attribute      return
-  mixed:      { alu: 8,  load: 4, ind: 3,   area: 1,  branch: 5,  scratch: 4,  register: 4,  ancillary: 1,  attribute: 0,  return: 1 },
-  arithmetic: { alu: 20, load: 3, ind: 0,   area: 0,  branch: 2,  scratch: 2,  register: 4,  ancillary: 1,  attribute: 0,  return: 0 },
-  loads:      { alu: 2,  load: 6, ind: 8,   area: 0,  branch: 1,  scratch: 2,  register: 2,  ancillary: 0,  attribute: 0,  return: 0 },
-  areas:      { alu: 2,  load: 2, ind: 1,   area: 10, branch: 1,  scratch: 2,  register: 2,  ancillary: 0,  attribute: 0,  return: 0 },
-  branches:   { alu: 3,  load: 3, ind: 1,   area: 0,  branch: 16, scratch: 1,  register: 2,  ancillary: 0,  attribute: 0,  return: 3 },
-  scratch:    { alu: 2,  load: 2, ind: 0,   area: 0,  branch: 5,  scratch: 14, register: 2,  ancillary: 0,  attribute: 0,  return: 1 },
-  ancillary:  { alu: 3,  load: 2, ind: 0,   area: 0,  branch: 1,  scratch: 2,  register: 3,  ancillary: 10, attribute: 0,  return: 0 },
-  attributes: { alu: 1,  load: 1, ind: 1,   area: 0,  branch: 1,  scratch: 1,  register: 1,  ancillary: 0,  attribute: 10, return: 0 },
+  //          test      alu       load      ind       area      branch      scratch      register      ancillary      attribute      return
+  mixed:      { test: 3,  alu: 8,  load: 4, ind: 3,   area: 1,  branch: 5,  scratch: 4,  register: 4,  ancillary: 1,  attribute: 0,  return: 1 },
+  filter:     { test: 20, alu: 1,  load: 1, ind: 1,   area: 0,  branch: 1,  scratch: 1,  register: 1,  ancillary: 0,  attribute: 0,  return: 2 },
+  arithmetic: { test: 0,  alu: 20, load: 3, ind: 0,   area: 0,  branch: 2,  scratch: 2,  register: 4,  ancillary: 1,  attribute: 0,  return: 0 },
+  loads:      { test: 2,  alu: 2,  load: 6, ind: 8,   area: 0,  branch: 1,  scratch: 2,  register: 2,  ancillary: 0,  attribute: 0,  return: 0 },
+  areas:      { test: 0,  alu: 2,  load: 2, ind: 1,   area: 10, branch: 1,  scratch: 2,  register: 2,  ancillary: 0,  attribute: 0,  return: 0 },
+  branches:   { test: 4,  alu: 3,  load: 3, ind: 1,   area: 0,  branch: 16, scratch: 1,  register: 2,  ancillary: 0,  attribute: 0,  return: 3 },
+  scratch:    { test: 1,  alu: 2,  load: 2, ind: 0,   area: 0,  branch: 5,  scratch: 14, register: 2,  ancillary: 0,  attribute: 0,  return: 1 },
+  ancillary:  { test: 1,  alu: 3,  load: 2, ind: 0,   area: 0,  branch: 1,  scratch: 2,  register: 3,  ancillary: 10, attribute: 0,  return: 0 },
+  attributes: { test: 0,  alu: 1,  load: 1, ind: 1,   area: 0,  branch: 1,  scratch: 1,  register: 1,  ancillary: 0,  attribute: 10, return: 0 },
 };
 
 /**
@@ -96,6 +118,8 @@ function dstCode(insn: Instruction): number {
 
 function pieceOf(piece: Piece, random: Random, length: number): Instruction[] {
   switch (piece) {
+    case "test":
+      return fieldTest(random, length);
     case "alu":
       return [arithmetic(random)];
     case "load":
@@ -148,6 +172,27 @@ function offset(random: Random, length: number): number {
 function load(random: Random, length: number): Instruction[] {
   const code = random.oneIn(5) ? CODE.ldxb_msh : random.pick(ABSOLUTE);
   return [stmt(code, offset(random, length))];
+}
+
+/** A load and the tests behind it, as filters have them; the constants are bytes that packets have. */
+function fieldTest(random: Random, length: number): Instruction[] {
+  const at = offset(random, length);
+  const loads = random.pick([
+    [stmt(random.pick(ABSOLUTE), at)],
+    [stmt(random.pick(ABSOLUTE), at)],
+    [stmt(CODE.ldxb_msh, offset(random, length)), stmt(random.pick(INDIRECT), random.below(8))],
+    [stmt(CODE.ldx_imm, random.below(length + 1)), stmt(random.pick(INDIRECT), random.below(8))],
+  ]);
+  const mask = random.oneIn(3) ? [stmt(CODE.and_k, random.pick([0x03, 0x1fff, 0xff00_0000, 0xffff]))] : [];
+  const tests = Array.from({ length: random.between(1, 3) }, () =>
+    jump(
+      random.pick([CODE.jeq_k, CODE.jeq_k, CODE.jset_k, CODE.jgt_k]),
+      random.oneIn(6) ? constant(random) : random.below(5),
+      0,
+      0,
+    ),
+  );
+  return [...loads, ...mask, ...tests];
 }
 
 /** `[x + k]`, with X small, or anywhere and k making up for it. */

@@ -104,7 +104,7 @@ function missingCpu({ context }: Sample, usesCpu: boolean, { cpus = 1 }: OracleO
 }
 
 /** Packets one behind the other. */
-function batchOf(packets: readonly Uint8Array[]): PacketBatch {
+export function batchOf(packets: readonly Uint8Array[]): PacketBatch {
   const table = new Uint32Array(2 * packets.length);
   let end = 0;
   for (const [i, packet] of packets.entries()) {

@@ -5,8 +5,9 @@
  * and what its verdicts are: an engine of this package, the kernel, a program of somebody else.  The first contestant
  * of a comparison is the reference; the others are compared with it.
  */
+import { BpfError } from "../base/errors.ts";
 import { ISA } from "../isa/instruction-set.ts";
-import type { Engine, ProfileName } from "../program/engine.ts";
+import type { Engine, Filter, ProfileName, VerifiedProgram } from "../program/engine.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { type AttachEstimate, estimateAttach } from "../verify/estimate.ts";
 import { check, verify } from "../verify/verify.ts";
@@ -85,12 +86,23 @@ export function localContestant(engine: Engine, options: LocalOptions = {}): Con
         return { accepted: false, ...(profile === "linux" ? { attach: "EINVAL" } : {}), verdicts: [] };
       }
       const program = verify(instructions, { profile, isa: ISA });
-      const filter = engine.load(program);
+      const filter = loaded(engine, program);
+      if (typeof filter === "string") return { skip: filter };
       const verdicts = samples.map(({ packet, context }) => filter.run(packet, contextFrom(context)));
       if (profile !== "linux") return { accepted: true, verdicts };
       return { accepted: true, attach: attachOf(estimateAttach(program, estimate)), verdicts };
     },
   };
+}
+
+/** The program in the engine, or why an engine with limits of its own does not take it. */
+function loaded(engine: Engine, program: VerifiedProgram): Filter | SkipReason {
+  try {
+    return engine.load(program);
+  } catch (error) {
+    if (error instanceof BpfError && error.code === "unsupported") return "a program that the engine does not support";
+    throw error;
+  }
 }
 
 function attachOf({ errno }: AttachEstimate): string {
