@@ -17,7 +17,12 @@
             "native/polls.cpp",
             "native/deliver.cpp"
           ],
-          "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+          # A worker that is being terminated cannot be thrown at: the exception is dropped with its thread.
+          "defines": [
+            "NAPI_VERSION=8",
+            "NODE_ADDON_API_DISABLE_DEPRECATED",
+            "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"
+          ],
           "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except"],
           "cflags_cc": ["-Wall", "-Wextra", "-fvisibility=hidden", "-pthread"],
           "ldflags": ["-pthread"]

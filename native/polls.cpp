@@ -21,6 +21,7 @@ class Poll {
     uv_loop_t* loop = nullptr;
     if (napi_get_uv_event_loop(env, &loop) != napi_ok) return *error = -EINVAL, nullptr;
     Poll* poll = new Poll(env, owner, fd, callback);
+    if (poll->callback_ == nullptr || poll->context_ == nullptr) return *error = -ENOMEM, delete poll, nullptr;
     *error = uv_poll_init(loop, &poll->handle_, fd);
     if (*error != 0) return delete poll, nullptr;  // never became a handle of the loop
     poll->handle_.data = poll;
@@ -52,20 +53,36 @@ class Poll {
   }
 
  private:
-  Poll(Napi::Env env, Polls* owner, int fd, Napi::Function callback)
-      : env_(env), owner_(owner), fd_(fd), callback_(Napi::Persistent(callback)), context_(env, "cbpf.poll") {}
+  Poll(Napi::Env env, Polls* owner, int fd, Napi::Function callback) : env_(env), owner_(owner), fd_(fd) {
+    napi_create_reference(env, callback, 1, &callback_);
+    napi_async_init(env, nullptr, Napi::String::New(env, "cbpf.poll"), &context_);
+  }
 
-  // Through MakeCallback, so that microtasks run after it and AsyncLocalStorage holds; what it throws is an uncaught
-  // exception, as from any event.
+  ~Poll() {
+    napi_delete_reference(env_, callback_);
+    napi_async_destroy(env_, context_);
+  }
+
+  // Through napi_make_callback, so that microtasks run after it and AsyncLocalStorage holds; what it throws is an
+  // uncaught exception, as from any event.  Plain Node-API, because nothing may throw through libuv: in a thread that
+  // is being terminated every one of these calls can fail.
   static void readable(uv_poll_t* handle, int status, int) {
     Poll* poll = static_cast<Poll*>(handle->data);
-    Napi::Env env = poll->env_;
-    Napi::HandleScope scope(env);
-    try {
-      poll->callback_.MakeCallback(env.Global(), {Napi::Number::New(env, status)}, poll->context_);
-    } catch (const Napi::Error& error) {
-      if (!env.IsExceptionPending()) napi_fatal_exception(env, error.Value());
-    }
+    napi_env env = poll->env_;
+    napi_handle_scope scope;
+    if (napi_open_handle_scope(env, &scope) != napi_ok) return;
+    poll->call(status);
+    napi_close_handle_scope(env, scope);
+  }
+
+  void call(int status) {
+    napi_value receiver, callback, argument, thrown;
+    if (napi_get_global(env_, &receiver) != napi_ok) return;
+    if (napi_get_reference_value(env_, callback_, &callback) != napi_ok) return;
+    if (napi_create_int32(env_, status, &argument) != napi_ok) return;
+    napi_env env = env_;  // the callback may close this watch
+    if (napi_make_callback(env, context_, receiver, callback, 1, &argument, nullptr) != napi_pending_exception) return;
+    if (napi_get_and_clear_last_exception(env, &thrown) == napi_ok) napi_fatal_exception(env, thrown);
   }
 
   static void environment_ends(napi_async_cleanup_hook_handle, void* data) {
@@ -74,11 +91,11 @@ class Poll {
     poll->close();
   }
 
-  Napi::Env env_;
+  napi_env env_;
   Polls* owner_;  // null once closed
   int fd_;
-  Napi::FunctionReference callback_;
-  Napi::AsyncContext context_;
+  napi_ref callback_ = nullptr;
+  napi_async_context context_ = nullptr;
   uv_poll_t handle_;
   napi_async_cleanup_hook_handle hook_ = nullptr;
 };

@@ -38,8 +38,11 @@ static Napi::Value open_pair(const Napi::CallbackInfo& info) {
   int type = i32(info, 1, "type");
   int ends[2];
   if (socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return answer(info.Env(), -1);
+  // Owned before anything is made for JavaScript, which fails in a thread that is being terminated.
+  OwnedFds& fds = state(info.Env()).fds;
+  for (int& end : ends) end = fds.take(end);
   Napi::Array out = Napi::Array::New(info.Env(), 2);
-  for (uint32_t i = 0; i < 2; i++) out[i] = answer(info.Env(), state(info.Env()).fds.take(ends[i]));
+  for (uint32_t i = 0; i < 2; i++) out[i] = number(info.Env(), ends[i]);
   return out;
 }
 
