@@ -2,7 +2,7 @@
 //
 //   node native/install.mjs            a fitting prebuilt binary is kept; else node-gyp builds; else one line, exit 0
 //   node native/install.mjs --strict   builds from source and exits 1 when that fails, with node-gyp's output
-//   node native/install.mjs --asan     a strict build with AddressSanitizer
+//   node native/install.mjs --strict --verbose     the same, showing node-gyp's output as it comes
 //
 // It runs before anything else of the package exists, so it imports nothing but Node.
 import { spawnSync } from "node:child_process";
@@ -34,10 +34,10 @@ function findNodeGyp() {
 }
 
 /** The arguments of node-gyp; headers beside the running Node save a download. */
-function gypArguments(asan) {
+function gypArguments() {
   const prefix = dirname(dirname(process.execPath));
   const headers = existsSync(join(prefix, "include/node/node_api.h"));
-  return ["rebuild", ...(headers ? [`--nodedir=${prefix}`] : []), ...(asan ? ["--", "-Dcbpf_asan=1"] : [])];
+  return ["rebuild", ...(headers ? [`--nodedir=${prefix}`] : [])];
 }
 
 /** The folder of a prebuilt binary for this machine, as src/kernel/load.ts looks for it. */
@@ -51,12 +51,13 @@ function prebuildFolder() {
 }
 
 /** Builds, and says in one sentence why not: undefined when there is an addon afterwards. */
-function build({ strict, asan }) {
+function build({ strict, verbose }) {
   if (process.platform !== "linux") return `the kernel side needs Linux, this is ${process.platform}`;
   if (!strict && existsSync(join(root, "prebuilds", prebuildFolder(), "cbpf.node"))) return undefined;
   const gyp = findNodeGyp();
   if (gyp === undefined) return "node-gyp was not found";
-  const run = spawnSync(process.execPath, [gyp, ...gypArguments(asan)], { cwd: root, encoding: "utf8" });
+  const stdio = verbose ? "inherit" : "pipe";
+  const run = spawnSync(process.execPath, [gyp, ...gypArguments()], { cwd: root, encoding: "utf8", stdio });
   if (run.status === 0) return undefined;
   const output = `${run.stdout ?? ""}${run.stderr ?? ""}`;
   if (strict) process.stderr.write(output);
@@ -64,15 +65,12 @@ function build({ strict, asan }) {
   return run.error?.message ?? reason?.replace(/^gyp ERR! (stack )?/, "").trim() ?? "node-gyp failed";
 }
 
-if (process.argv[1] !== undefined && fileURLToPath(import.meta.url) === process.argv[1]) {
-  const asan = process.argv.includes("--asan");
-  const strict = asan || process.argv.includes("--strict");
-  const problem = build({ strict, asan });
-  if (problem !== undefined) {
-    const advice = strict ? "" : "; the rest works, and `npx cbpf native build` tries again with all output";
-    console.error(`cbpf: no native addon: ${problem}${advice}`);
-    if (strict) process.exitCode = 1;
-  } else if (strict) {
-    console.log("cbpf: native addon built");
-  }
+const strict = process.argv.includes("--strict");
+const problem = build({ strict, verbose: process.argv.includes("--verbose") });
+if (problem !== undefined) {
+  const advice = strict ? "" : "; the rest works, and `npx cbpf native build` tries again with all output";
+  console.error(`cbpf: no native addon: ${problem}${advice}`);
+  if (strict) process.exitCode = 1;
+} else if (strict) {
+  console.log("cbpf: native addon built");
 }

@@ -125,10 +125,8 @@ describe.skipIf(noAddon !== undefined)("UDP on lo", () => {
       parentPort.on("message", () => { socket.close(); parentPort.close(); });`;
     const got: number[][] = [[], [], []];
     const workers = [0, 1, 2].map((index) => new Worker(code, { eval: true, workerData: group.take(index) }));
-    for (const [index, worker] of workers.entries()) {
-      await once(worker, "message"); // listening
-      worker.on("message", (first: number) => got[index]!.push(first));
-    }
+    await Promise.all(workers.map((worker) => once(worker, "message"))); // listening
+    for (const [index, worker] of workers.entries()) worker.on("message", (first: number) => got[index]!.push(first));
     const client = closeLater(createSocket("udp4"));
     for (let i = 0; i < 60; i++) await send(client, Uint8Array.of(i), group.port);
     for (let i = 0; i < 100 && got.flat().length < 60; i++) await sleep(20);

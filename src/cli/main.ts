@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command: Comman
   analyze: () => import("./analyze.ts"),
   trace: () => import("./trace.ts"),
   conform: () => import("./conform.ts"),
+  native: () => import("./native.ts"),
 };
 
 /** Runs a command line, without the program's name, and gives the exit status; throws only what is a defect. */

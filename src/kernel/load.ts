@@ -148,41 +148,57 @@ export function loadAddon(): Addon {
   return loaded.addon;
 }
 
+/** The machine, and how the binary is found on it; a test gives its own. */
+export interface Host {
+  readonly platform: string;
+  readonly arch: string;
+  /** `uname -r` */
+  readonly kernel: string;
+  /** Finds and loads the binary, as the package `bindings` does. */
+  find(): unknown;
+}
+
 function load(): Loaded {
-  const host = { platform: process.platform, arch: process.arch, kernel: release() };
+  return loadOn({ platform: process.platform, arch: process.arch, kernel: release(), find: findBinary });
+}
+
+/** The addon of a machine, or why there is none. */
+export function loadOn({ platform, arch, kernel, find }: Host): Loaded {
+  const host = { platform, arch, kernel };
   const off = (reason: KernelStatus["reason"], message: string): Loaded => ({
     status: Object.freeze({ available: false, reason, message, ...host }),
   });
-  if (host.platform !== "linux") return off("wrong-platform", `the kernel side needs Linux, this is ${host.platform}`);
-  const [major = 0, minor = 0] = host.kernel.split(".").map((part) => Number.parseInt(part, 10));
+  if (platform !== "linux") return off("wrong-platform", `the kernel side needs Linux, this is ${platform}`);
+  const [major = 0, minor = 0] = kernel.split(".").map((part) => Number.parseInt(part, 10));
   if (major < OLDEST_KERNEL[0] || (major === OLDEST_KERNEL[0] && minor < OLDEST_KERNEL[1])) {
-    return off("old-kernel", `the kernel side needs Linux ${OLDEST_KERNEL.join(".")}, this is ${host.kernel}`);
+    return off("old-kernel", `the kernel side needs Linux ${OLDEST_KERNEL.join(".")}, this is ${kernel}`);
   }
   try {
-    const require = createRequire(import.meta.url);
-    const addon = require("bindings")({
-      bindings: "cbpf.node",
-      // Given, not guessed: `bindings` reads it off a stack trace otherwise, which a bundler breaks.
-      module_root: fileURLToPath(new URL("../..", import.meta.url)),
-      try: [
-        ["module_root", "build", "Release", "bindings"],
-        ["module_root", "prebuilds", prebuildFolder(), "bindings"],
-      ],
-    }) as Addon & { path?: string };
+    const addon = find() as Addon & { path?: string };
+    const path = addon.path ?? "the native addon";
     const missing = Object.keys(FUNCTIONS).filter((name) => typeof addon[name as keyof Addon] !== "function");
-    if (missing.length > 0) {
-      return off("broken", `${addon.path} is of another version: it lacks ${missing.join(", ")}`);
-    }
-    const path = addon.path === undefined ? {} : { path: addon.path };
-    const message = `native addon loaded from ${addon.path}`;
-    return { addon, status: Object.freeze({ available: true, reason: "loaded", message, ...path, ...host }) };
+    if (missing.length > 0) return off("broken", `${path} is of another version: it lacks ${missing.join(", ")}`);
+    const message = `native addon loaded from ${path}`;
+    return { addon, status: Object.freeze({ available: true, reason: "loaded", message, path, ...host }) };
   } catch (error) {
     // `bindings` lists the paths it tried when there is no file at all; every other error is a file that fails to load.
-    if ((error as { tries?: unknown }).tries !== undefined) {
+    if ((error as { tries?: unknown } | null)?.tries !== undefined) {
       return off("not-built", "the native addon is not built; `npx cbpf native build` builds it");
     }
     return off("broken", `the native addon does not load: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+function findBinary(): unknown {
+  return createRequire(import.meta.url)("bindings")({
+    bindings: "cbpf.node",
+    // Given, not guessed: `bindings` reads it off a stack trace otherwise, which a bundler breaks.
+    module_root: fileURLToPath(new URL("../..", import.meta.url)),
+    try: [
+      ["module_root", "build", "Release", "bindings"],
+      ["module_root", "prebuilds", prebuildFolder(), "bindings"],
+    ],
+  });
 }
 
 /** `linux-x64`, with `-musl` where Node runs on musl: such a program names its loader near its start. */
