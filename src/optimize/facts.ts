@@ -1,0 +1,295 @@
+/**
+ * Facts: what the tests on a path have shown about values, and which tests they decide.
+ *
+ * A fact bounds a value, fixes some of its bits, and excludes masked values: `(v & mask) != value`.  Facts are kept
+ * for the root of a value and carried through the operations with constants above it.  Environments are immutable;
+ * learning gives a new one.
+ */
+import { ALU, CONDITION } from "../isa/semantics.ts";
+import type { Test } from "./graph.ts";
+import { ALWAYS_SAFE, type Hazards, join, meet as meetHazards } from "./hazards.ts";
+import { fill, isPowerOfTwo, type Value } from "./value.ts";
+
+/** `(v & mask) != value`, linked to those learned before. */
+interface Excluded {
+  readonly mask: number;
+  readonly value: number;
+  readonly before: Excluded | undefined;
+  readonly depth: number;
+}
+
+export interface Fact {
+  readonly low: number;
+  readonly high: number;
+  /** Bits known to be 0, and to be 1. */
+  readonly zeros: number;
+  readonly ones: number;
+  readonly excluded: Excluded | undefined;
+}
+
+/** More facts than this are not kept along a path; the oldest goes. */
+const MOST_FACTS = 48;
+/** Exclusions looked at before a test counts as undecided. */
+const MOST_EXCLUSIONS = 512;
+
+export class Facts {
+  static readonly NONE = new Facts(new Map(), new Map(), ALWAYS_SAFE);
+
+  readonly #about: ReadonlyMap<Value, Fact>;
+  /** Outcomes of tests between two values. */
+  readonly #outcomes: ReadonlyMap<string, boolean>;
+  /** What the loads of the path have proven. */
+  readonly proven: Hazards;
+
+  constructor(about: ReadonlyMap<Value, Fact>, outcomes: ReadonlyMap<string, boolean>, proven: Hazards) {
+    this.#about = about;
+    this.#outcomes = outcomes;
+    this.proven = proven;
+  }
+
+  /** With the hazards of an evaluated value proven. */
+  evaluated(value: Value): Facts {
+    const proven = join(this.proven, value.hazards);
+    return proven === this.proven ? this : new Facts(this.#about, this.#outcomes, proven);
+  }
+
+  /** With the parameter known to be what `value` is. */
+  named(param: Value, value: Value): Facts {
+    return this.#with(param, this.known(value));
+  }
+
+  /** With the outcome of a test added. */
+  learned(test: Test, outcome: boolean): Facts {
+    const { left, right, cond } = test;
+    if (right.op !== "const") {
+      const outcomes = new Map(this.#outcomes);
+      if (outcomes.size >= MOST_FACTS) outcomes.delete(outcomes.keys().next().value!);
+      return new Facts(this.#about, outcomes.set(outcomeKey(test), outcome), this.proven);
+    }
+    const k = right.k;
+    let subject = left;
+    let mask = 0xffffffff;
+    if (left.op === "and" && left.right.op === "const" && cond === "eq") {
+      subject = left.left;
+      mask = left.right.k;
+    }
+    return this.#with(subject, narrowed(this.known(subject), cond, k, mask, outcome));
+  }
+
+  /** What is common to both environments. */
+  meet(other: Facts): Facts {
+    if (this === other) return this;
+    const about = new Map<Value, Fact>();
+    for (const [value, fact] of this.#about) {
+      const theirs = other.#about.get(value);
+      if (theirs !== undefined) about.set(value, either(fact, theirs));
+    }
+    const outcomes = new Map<string, boolean>();
+    for (const [key, outcome] of this.#outcomes) if (other.#outcomes.get(key) === outcome) outcomes.set(key, outcome);
+    return new Facts(about, outcomes, meetHazards(this.proven, other.proven));
+  }
+
+  /** The outcome of a test, where the facts decide it. */
+  decide(test: Test): boolean | undefined {
+    const { left, right, cond } = test;
+    if (right.op !== "const") {
+      const known = this.#outcomes.get(outcomeKey(test));
+      if (known !== undefined) return known;
+      const a = this.known(left);
+      const b = this.known(right);
+      if (a.low === a.high && b.low === b.high) return CONDITION[cond](a.low, b.low);
+      if (cond === "gt") return a.low > b.high ? true : a.high <= b.low ? false : undefined;
+      if (cond === "eq") return a.low > b.high || a.high < b.low ? false : undefined;
+      return undefined;
+    }
+    const k = right.k;
+    const fact = this.known(left);
+    if (fact.low === fact.high) return CONDITION[cond](fact.low, k);
+    switch (cond) {
+      case "gt":
+        return fact.low > k ? true : fact.high <= k ? false : undefined;
+      case "ge":
+        return fact.low >= k ? true : fact.high < k ? false : undefined;
+      case "eq":
+        if (k < fact.low || k > fact.high || (k & fact.zeros) !== 0 || (~k & fact.ones) !== 0) return false;
+        return this.#excludes(left, k) ? false : undefined;
+      case "set":
+        if ((fact.ones & k) !== 0) return true;
+        if ((k & ~fact.zeros) === 0) return false;
+        return this.#someBit(left, k) ? true : undefined;
+    }
+  }
+
+  /** Bounds and bits of a value under these facts. */
+  known(value: Value): Fact {
+    const own = this.#about.get(value);
+    if (value.op === "const") return exactly(value.k);
+    if (value.root === value || !("left" in value) || value.right.op !== "const") {
+      return own ?? { low: 0, high: value.max, zeros: ~value.bits, ones: 0, excluded: undefined };
+    }
+    const derived = through(value.op, this.known(value.left), value.right.k, value);
+    return own === undefined ? derived : both(own, derived);
+  }
+
+  #with(subject: Value, fact: Fact): Facts {
+    if (subject.op === "const") return this;
+    const about = new Map(this.#about);
+    about.delete(subject);
+    if (about.size >= MOST_FACTS) about.delete(about.keys().next().value!);
+    return new Facts(about.set(subject, fact), this.#outcomes, this.proven);
+  }
+
+  /** True when an exclusion about the value, or about what it masks, rules `k` out. */
+  #excludes(left: Value, k: number): boolean {
+    if (anyExclusion(this.#about.get(left), (e) => (k & e.mask) >>> 0 === e.value)) return true;
+    if (left.op !== "and" || left.right.op !== "const") return false;
+    const mask = left.right.k;
+    return anyExclusion(this.#about.get(left.left), (e) => (e.mask & ~mask) === 0 && (k & e.mask) >>> 0 === e.value);
+  }
+
+  #someBit(left: Value, k: number): boolean {
+    return anyExclusion(this.#about.get(left), (e) => e.value === 0 && (e.mask & ~k) === 0);
+  }
+}
+
+function anyExclusion(fact: Fact | undefined, holds: (e: Excluded) => boolean): boolean {
+  let looked = 0;
+  for (let e = fact?.excluded; e !== undefined && looked < MOST_EXCLUSIONS; e = e.before, looked++) {
+    if (holds(e)) return true;
+  }
+  return false;
+}
+
+function outcomeKey({ cond, left, right }: Test): string {
+  return `${cond}${left.id},${right.id}`;
+}
+
+function exactly(k: number): Fact {
+  return { low: k, high: k, zeros: ~k, ones: k, excluded: undefined };
+}
+
+/** The fact about `v` after `(v & mask) cond k` came out; a mask only comes with "eq". */
+function narrowed(fact: Fact, cond: Test["cond"], k: number, mask: number, outcome: boolean): Fact {
+  let { low, high, zeros, ones } = fact;
+  const exclude = (m: number, value: number): Fact => ({
+    ...settled(low, high, zeros, ones),
+    excluded: { mask: m, value, before: fact.excluded, depth: (fact.excluded?.depth ?? 0) + 1 },
+  });
+  switch (cond) {
+    case "eq":
+      if (!outcome) {
+        if (isPowerOfTwo(mask)) return narrowed(fact, "set", mask, mask, k === 0);
+        if (mask === 0xffffffff && k === low) low++;
+        if (mask === 0xffffffff && k === high) high--;
+        return exclude(mask, k);
+      }
+      zeros |= mask & ~k;
+      ones |= mask & k;
+      if (mask === 0xffffffff) low = high = k;
+      break;
+    case "gt":
+      if (outcome) low = Math.max(low, k + 1);
+      else high = Math.min(high, k);
+      break;
+    case "ge":
+      if (outcome) low = Math.max(low, k);
+      else high = Math.min(high, k - 1);
+      break;
+    case "set":
+      if (!outcome) zeros |= k;
+      else if (isPowerOfTwo(k)) ones |= k;
+      else return exclude(k, 0);
+  }
+  return { ...settled(low, high, zeros, ones), excluded: fact.excluded };
+}
+
+/** Bounds and bits made consistent with each other. */
+function settled(low: number, high: number, zeros: number, ones: number): Omit<Fact, "excluded"> {
+  const most = ~zeros >>> 0;
+  const lo = Math.max(low, ones >>> 0);
+  const hi = Math.min(high, most);
+  return { low: lo, high: hi, zeros: zeros | ~fill(hi), ones };
+}
+
+function both(a: Fact, b: Fact): Fact {
+  const { low, high, zeros, ones } = settled(
+    Math.max(a.low, b.low),
+    Math.min(a.high, b.high),
+    a.zeros | b.zeros,
+    a.ones | b.ones,
+  );
+  return { low, high, zeros, ones, excluded: a.excluded };
+}
+
+function either(a: Fact, b: Fact): Fact {
+  let p = a.excluded;
+  let q = b.excluded;
+  while (p !== q) {
+    if ((p?.depth ?? 0) >= (q?.depth ?? 0)) p = p?.before;
+    else q = q?.before;
+  }
+  return {
+    low: Math.min(a.low, b.low),
+    high: Math.max(a.high, b.high),
+    zeros: a.zeros & b.zeros,
+    ones: a.ones & b.ones,
+    excluded: p,
+  };
+}
+
+/** What is known of `v op k` when `fact` is known of v. */
+function through(op: Exclude<Value["op"], "const">, fact: Fact, k: number, value: Value): Fact {
+  if (fact.low === fact.high && op in ALU && !((op === "div" || op === "mod") && k === 0)) {
+    return exactly(ALU[op as keyof typeof ALU](fact.low, k));
+  }
+  let low = 0;
+  let high = value.max;
+  let zeros = ~value.bits;
+  let ones = 0;
+  switch (op) {
+    case "and":
+      zeros |= fact.zeros | ~k;
+      ones = fact.ones & k;
+      high = Math.min(high, fact.high);
+      break;
+    case "or":
+      zeros |= fact.zeros & ~k;
+      ones = fact.ones | k;
+      low = Math.max(fact.low, k);
+      break;
+    case "xor":
+      zeros |= (fact.zeros & ~k) | (fact.ones & k);
+      ones = (fact.ones & ~k) | (fact.zeros & k);
+      break;
+    case "add":
+      if (fact.high + k <= 0xffffffff) {
+        low = fact.low + k;
+        high = Math.min(high, fact.high + k);
+      } else if (fact.low + k > 0xffffffff) {
+        low = fact.low + k - 2 ** 32;
+        high = fact.high + k - 2 ** 32;
+      }
+      break;
+    case "lsh":
+      if (fact.high * 2 ** k <= 0xffffffff) {
+        low = fact.low * 2 ** k;
+        high = fact.high * 2 ** k;
+      }
+      zeros |= (fact.zeros << k) | (2 ** k - 1);
+      ones = fact.ones << k;
+      break;
+    case "rsh":
+      low = fact.low >>> k;
+      high = fact.high >>> k;
+      zeros |= (fact.zeros >>> k) | ~(0xffffffff >>> k);
+      ones = fact.ones >>> k;
+      break;
+    case "div":
+      low = Math.trunc(fact.low / k);
+      high = Math.trunc(fact.high / k);
+      break;
+    default:
+  }
+  const fixed = settled(low, high, zeros, ones);
+  return { ...fixed, excluded: undefined };
+}

@@ -1,0 +1,325 @@
+/**
+ * Code for values: the steps that bring a value into A or X, from what the machine already holds.
+ *
+ * The machine knows which values A, X and each M[] cell hold; a place can hold several names of one number.
+ * Generating prefers what is there, then recomputes.
+ */
+import { CODE, type Opcode } from "../isa/opcodes.ts";
+import type { AluOp } from "../isa/semantics.ts";
+import { headerLengthOf, type Value } from "./value.ts";
+
+/** Places: M[0]..M[15], A, X, as bit numbers. */
+export const PLACE_A = 16;
+export const PLACE_X = 17;
+export const PLACES = 18;
+
+/** Which values each place holds. */
+export type Holding = readonly (readonly Value[])[];
+
+export interface State {
+  readonly places: Holding;
+  /** The path has shown that the packet has a device. */
+  readonly device: boolean;
+}
+
+/** One instruction, or none (`code` undefined) where only a name is added. */
+export interface Step {
+  readonly code: Opcode | undefined;
+  readonly k: number;
+  readonly reads: readonly number[];
+  readonly writes: number | undefined;
+  /** What the written place holds afterwards. */
+  readonly value: Value | undefined;
+  /** Must stay although nothing may read the result. */
+  readonly effect: boolean;
+  /** Where only a name is added: what the place must hold to get it. */
+  readonly renames?: Value;
+}
+
+/** A value that can not be brought back: a parameter that no place holds any more. */
+export class Unavailable extends Error {}
+
+const NOTHING: readonly Value[] = Object.freeze([]);
+
+export interface Homes {
+  /** The cell of each value that is stored when computed. */
+  readonly cells: ReadonlyMap<Value, number>;
+  /** Cells from here up are free for temporaries. */
+  readonly free: number;
+}
+
+export class Machine {
+  readonly places: (readonly Value[])[];
+  device: boolean;
+  readonly steps: Step[] = [];
+  readonly #homes: Homes;
+  #temporaries = 0;
+
+  constructor(state: State, homes: Homes) {
+    this.places = [...state.places];
+    this.device = state.device;
+    this.#homes = homes;
+  }
+
+  get state(): State {
+    return { places: [...this.places], device: this.device };
+  }
+
+  clone(): Machine {
+    const copy = new Machine(this, this.#homes);
+    copy.steps.push(...this.steps);
+    copy.#temporaries = this.#temporaries;
+    return copy;
+  }
+
+  holds(place: number, value: Value): boolean {
+    return this.places[place]!.includes(value);
+  }
+
+  /** Brings `value` into A. */
+  intoA(value: Value): void {
+    if (this.holds(PLACE_A, value)) return;
+    const cell = this.#cellOf(value);
+    if (this.holds(PLACE_X, value)) this.#step(CODE.txa, 0, [PLACE_X], PLACE_A, value);
+    else if (value.op === "const") this.#step(CODE.ld_imm, value.k, [], PLACE_A, value);
+    else if (cell !== undefined) this.#step(CODE.ld_mem, cell, [cell], PLACE_A, value);
+    else {
+      this.#compute(value);
+      this.#keep(value, PLACE_A);
+    }
+  }
+
+  /** Brings `value` into X; A may change. */
+  intoX(value: Value): void {
+    if (this.holds(PLACE_X, value)) return;
+    if (!this.#directlyIntoX(value)) {
+      this.intoA(value);
+      this.#step(CODE.tax, 0, [PLACE_A], PLACE_X, value);
+    }
+  }
+
+  /** Brings `left` into A and `right` into X. */
+  intoBoth(left: Value, right: Value): void {
+    if (this.holds(PLACE_A, left) && this.#directlyIntoX(right)) return;
+    const tries = [this.clone(), this.clone(), this.clone()];
+    const done: Machine[] = [];
+    for (const [i, machine] of tries.entries()) {
+      try {
+        if (i === 0) machine.#leftFirst(left, right);
+        else if (i === 1) machine.#rightFirst(left, right);
+        else machine.#throughMemory(left, right);
+        done.push(machine);
+      } catch (reason) {
+        if (!(reason instanceof Unavailable)) throw reason;
+      }
+    }
+    const best = done.sort((a, b) => a.steps.length - b.steps.length)[0];
+    if (best === undefined) throw new Unavailable();
+    this.#become(best);
+  }
+
+  /** Adds a name to every place that holds `value`, after bringing it into A or X. */
+  name(param: Value, value: Value): void {
+    if (!this.places.some((held) => held.includes(value)) && !this.#directlyIntoX(value)) this.intoA(value);
+    for (let place = 0; place < PLACES; place++) {
+      const held = this.places[place]!.filter((v) => v !== param);
+      this.places[place] = held;
+      if (held.includes(value)) this.#rename(place, param, value);
+    }
+    const home = this.#homes.cells.get(param);
+    if (home === undefined || this.holds(home, param)) return;
+    if (!this.holds(PLACE_A, param) && !this.holds(PLACE_X, param)) {
+      if (!this.#directlyIntoX(param)) this.intoA(param);
+    }
+    this.#store(this.holds(PLACE_A, param) ? PLACE_A : PLACE_X, home, param);
+  }
+
+  /** Runs the load for its effect. */
+  touch(value: Value): void {
+    const header = headerLengthOf(value);
+    if (header !== undefined && this.#directlyIntoX(value)) return;
+    this.intoA(value);
+  }
+
+  /** `ld [k]` of an IFINDEX or HATYPE while A is `a`. */
+  checkDevice(a: Value, load: Value & { k: number }): void {
+    this.intoA(a);
+    this.device = true;
+    this.#step(CODE.ldw_abs, load.k, [PLACE_A], PLACE_A, load, true);
+  }
+
+  draw(value: Value): void {
+    this.#step(CODE.ldw_abs, RANDOM_K, [], PLACE_A, value, true);
+    this.#keep(value, PLACE_A);
+  }
+
+  #leftFirst(left: Value, right: Value): void {
+    this.intoA(left);
+    if (!this.#directlyIntoX(right)) throw new Unavailable();
+  }
+
+  #rightFirst(left: Value, right: Value): void {
+    this.intoX(right);
+    this.intoA(left);
+    if (!this.holds(PLACE_X, right)) throw new Unavailable();
+  }
+
+  #throughMemory(left: Value, right: Value): void {
+    const cell = 15 - this.#temporaries++;
+    if (cell < this.#homes.free) throw new Unavailable();
+    this.intoA(right);
+    this.#store(PLACE_A, cell, right);
+    this.intoA(left);
+    this.#step(CODE.ldx_mem, cell, [cell], PLACE_X, right);
+    this.#temporaries--;
+  }
+
+  #become(other: Machine): void {
+    this.steps.splice(0, this.steps.length, ...other.steps);
+    this.places.splice(0, PLACES, ...other.places);
+    this.device = other.device;
+  }
+
+  /** X = value without a detour through A; false when there is no such instruction. */
+  #directlyIntoX(value: Value): boolean {
+    if (this.holds(PLACE_X, value)) return true;
+    const cell = this.#cellOf(value);
+    const header = headerLengthOf(value);
+    if (value.op === "const") this.#step(CODE.ldx_imm, value.k, [], PLACE_X, value);
+    else if (cell !== undefined) this.#step(CODE.ldx_mem, cell, [cell], PLACE_X, value);
+    else if (this.holds(PLACE_A, value)) this.#step(CODE.tax, 0, [PLACE_A], PLACE_X, value);
+    else if (value.op === "length") this.#step(CODE.ldx_len, 0, [], PLACE_X, value);
+    else if (header !== undefined && header.anchor === undefined) {
+      this.#step(CODE.ldxb_msh, header.k, [], PLACE_X, value, true);
+      this.#keep(value, PLACE_X);
+    } else return false;
+    return true;
+  }
+
+  #compute(value: Value): void {
+    switch (value.op) {
+      case "load":
+        return this.#load(value);
+      case "length":
+        return this.#step(CODE.ld_len, 0, [], PLACE_A, value);
+      case "ancillary":
+        return this.#ancillary(value);
+      case "nlattr":
+        this.intoBoth(value.left, value.right);
+        return this.#step(CODE.ldw_abs, value.k, [PLACE_A, PLACE_X], PLACE_A, value);
+      case "const":
+      case "random":
+      case "param":
+        throw new Unavailable();
+      default:
+        return this.#alu(value, value.op);
+    }
+  }
+
+  #load(value: Extract<Value, { op: "load" }>): void {
+    const { anchor, k, size } = value;
+    if (anchor === undefined && k < FIRST_ANCILLARY) {
+      const code = size === 4 ? CODE.ldw_abs : size === 2 ? CODE.ldh_abs : CODE.ldb_abs;
+      return this.#step(code, k, [], PLACE_A, value, true);
+    }
+    const code = size === 4 ? CODE.ldw_ind : size === 2 ? CODE.ldh_ind : CODE.ldb_ind;
+    // X may hold anchor + c: the load then counts from there.
+    const near = this.places[PLACE_X]!.find((held) => distance(held, anchor) !== undefined);
+    let from = near;
+    if (from === undefined) {
+      if (anchor === undefined) {
+        this.#step(CODE.ldx_imm, k, [], PLACE_X, undefined);
+        return this.#step(code, 0, [PLACE_X], PLACE_A, value, true);
+      }
+      from = anchor;
+      this.intoX(anchor);
+    }
+    this.#step(code, (k - distance(from, anchor)!) >>> 0, [PLACE_X], PLACE_A, value, true);
+  }
+
+  #ancillary(value: Extract<Value, { op: "ancillary" }>): void {
+    if (value.row.does.kind !== "device") return this.#step(CODE.ldw_abs, value.k, [], PLACE_A, value);
+    // Without a device the verdict is A, and a hazard stands for verdict 0.
+    if (!this.device && !this.places[PLACE_A]!.some((held) => held.op === "const" && held.k === 0)) {
+      this.#step(CODE.ld_imm, 0, [], PLACE_A, undefined, true);
+    }
+    this.device = true;
+    this.#step(CODE.ldw_abs, value.k, [PLACE_A], PLACE_A, value, true);
+  }
+
+  #alu(value: Extract<Value, { readonly op: AluOp }>, op: AluOp): void {
+    const { left, right } = value;
+    if (op === "sub" && left.op === "const" && left.k === 0) {
+      this.intoA(right);
+      return this.#step(CODE.neg, 0, [PLACE_A], PLACE_A, value);
+    }
+    if (right.op === "const" && !((op === "div" || op === "mod") && right.k === 0)) {
+      this.intoA(left);
+      return this.#step(CODE[`${op}_k`], right.k, [PLACE_A], PLACE_A, value);
+    }
+    const swappable = op === "add" || op === "mul" || op === "and" || op === "or" || op === "xor";
+    const other = swappable ? this.#tried((machine) => machine.intoBoth(right, left)) : undefined;
+    const straight = this.#tried((machine) => machine.intoBoth(left, right));
+    const best = straight === undefined || (other && other.steps.length < straight.steps.length) ? other : straight;
+    if (best === undefined) throw new Unavailable();
+    this.#become(best);
+    this.#step(CODE[`${op}_x`], 0, [PLACE_A, PLACE_X], PLACE_A, value, op === "div" || op === "mod");
+  }
+
+  #tried(work: (machine: Machine) => void): Machine | undefined {
+    const machine = this.clone();
+    try {
+      work(machine);
+      return machine;
+    } catch (reason) {
+      if (reason instanceof Unavailable) return undefined;
+      throw reason;
+    }
+  }
+
+  #cellOf(value: Value): number | undefined {
+    for (let cell = 0; cell < PLACE_A; cell++) if (this.holds(cell, value)) return cell;
+    return undefined;
+  }
+
+  #keep(value: Value, from: number): void {
+    const home = this.#homes.cells.get(value);
+    if (home !== undefined && !this.holds(home, value)) this.#store(from, home, value);
+  }
+
+  #store(from: number, cell: number, value: Value): void {
+    const held = this.places[from]!;
+    this.#step(from === PLACE_A ? CODE.st : CODE.stx, cell, [from], cell, value);
+    this.places[cell] = held;
+  }
+
+  #rename(place: number, param: Value, renames: Value): void {
+    const step = { code: undefined, k: 0, reads: [], writes: place, value: param, effect: false, renames };
+    this.steps.push(step);
+    this.places[place] = [...this.places[place]!, param];
+  }
+
+  #step(
+    code: Opcode,
+    k: number,
+    reads: readonly number[],
+    writes: number,
+    value: Value | undefined,
+    effect = false,
+  ): void {
+    this.steps.push({ code, k, reads, writes, value, effect });
+    const moved = code === CODE.tax || code === CODE.txa || code === CODE.ld_mem || code === CODE.ldx_mem;
+    this.places[writes] = moved ? this.places[reads[0]!]! : value === undefined ? NOTHING : [value];
+  }
+}
+
+const FIRST_ANCILLARY = 0xfffff000;
+const RANDOM_K = 0xfffff038;
+
+/** c when `held` is anchor + c, modulo 2^32. */
+function distance(held: Value, anchor: Value | undefined): number | undefined {
+  if (held === anchor) return 0;
+  if (anchor === undefined) return held.op === "const" ? held.k : undefined;
+  if (held.op === "add" && held.right.op === "const" && held.left === anchor) return held.right.k;
+  return undefined;
+}

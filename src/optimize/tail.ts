@@ -1,0 +1,40 @@
+/**
+ * Instruction tails: each instruction with what follows it, hash-consed, so that equal endings are one.
+ */
+import { CODE, type Opcode } from "../isa/opcodes.ts";
+
+export interface Tail {
+  readonly id: number;
+  readonly code: Opcode;
+  readonly k: number;
+  /** What follows; of a branch where the condition holds. */
+  readonly next: Tail | undefined;
+  /** Of a branch: what follows where the condition does not hold. */
+  readonly otherwise: Tail | undefined;
+  readonly origin: number;
+}
+
+export class Tails {
+  readonly #interned = new Map<string, Tail>();
+
+  plain(code: Opcode, k: number, next: Tail | undefined, origin: number): Tail {
+    return this.#intern(code, k, next, undefined, origin);
+  }
+
+  branch(code: Opcode, k: number, yes: Tail, no: Tail, origin: number): Tail {
+    return yes === no ? yes : this.#intern(code, k, yes, no, origin);
+  }
+
+  #intern(code: Opcode, k: number, next: Tail | undefined, otherwise: Tail | undefined, origin: number): Tail {
+    const key = `${code},${k},${next?.id},${otherwise?.id}`;
+    const known = this.#interned.get(key);
+    if (known !== undefined) return known;
+    const tail = { id: this.#interned.size, code, k, next, otherwise, origin };
+    this.#interned.set(key, tail);
+    return tail;
+  }
+}
+
+export function isReturn(tail: Tail): boolean {
+  return tail.code === CODE.ret_k || tail.code === CODE.ret_a;
+}
