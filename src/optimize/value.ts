@@ -351,3 +351,9 @@ const SYMBOL: Readonly<Record<AluOp, string>> = {
   lsh: "<<",
   rsh: ">>",
 };
+
+/** The value and every value that it is computed from. */
+export function valueParts(value: Value): readonly Value[] {
+  if (value.op === "load") return value.anchor === undefined ? [value] : [value, ...valueParts(value.anchor)];
+  return "left" in value ? [value, ...valueParts(value.left), ...valueParts(value.right)] : [value];
+}
