@@ -6,8 +6,8 @@
  * because their restricted remainders are the same nodes.
  */
 import { Facts } from "./facts.ts";
+import { bitOf, type Graph, type Node, type Nodes, type TestNode, TOUCHES, topological } from "./graph.ts";
 import { covers } from "./hazards.ts";
-import { bitOf, type Graph, type Node, type Nodes, TOUCHES, type TestNode, topological } from "./graph.ts";
 import type { Pass } from "./pass.ts";
 import type { Value } from "./value.ts";
 

@@ -142,5 +142,3 @@ function raised(nodes: Nodes, node: Node, param: Value): Node {
 function usesIndex(value: Value): boolean {
   return valueParts(value).some((part) => part.op === "load" && part.anchor !== undefined);
 }
-
-

@@ -101,21 +101,15 @@ export class Machine {
   /** Brings `left` into A and `right` into X. */
   intoBoth(left: Value, right: Value): void {
     if (this.holds(PLACE_A, left) && this.#directlyIntoX(right)) return;
-    const tries = [this.clone(), this.clone(), this.clone()];
-    const done: Machine[] = [];
-    for (const [i, machine] of tries.entries()) {
-      try {
-        if (i === 0) machine.#leftFirst(left, right);
-        else if (i === 1) machine.#rightFirst(left, right);
-        else machine.#throughMemory(left, right);
-        done.push(machine);
-      } catch (reason) {
-        if (!(reason instanceof Unavailable)) throw reason;
-      }
-    }
-    const best = done.sort((a, b) => a.steps.length - b.steps.length)[0];
-    if (best === undefined) throw new Unavailable();
-    this.#become(best);
+    const ways = [
+      (machine: Machine) => machine.#leftFirst(left, right),
+      (machine: Machine) => machine.#rightFirst(left, right),
+    ];
+    if (this.holds(PLACE_X, right)) ways.reverse();
+    const done =
+      this.#tried(ways[0]!) ?? this.#tried(ways[1]!) ?? this.#tried((machine) => machine.#throughMemory(left, right));
+    if (done === undefined) throw new Unavailable();
+    this.#become(done);
   }
 
   /** Adds a name to every place that holds `value`, after bringing it into A or X. */

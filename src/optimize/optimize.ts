@@ -12,7 +12,7 @@ import type { VerifiedProgram } from "../program/engine.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { expectedSteps, scratchIsWritten } from "./cost.ts";
 import { type Emitted, emit } from "./emit.ts";
-import { type Graph, type Semantics, topological } from "./graph.ts";
+import { type Graph, type Node, type Semantics, topological } from "./graph.ts";
 import { lift } from "./lift.ts";
 import type { Pass } from "./pass.ts";
 import { TRACKS } from "./tracks.ts";
@@ -76,10 +76,7 @@ const LARGE = 700;
  *
  * @throws {BpfError} `bad-argument` for an unknown goal or semantics.
  */
-export function optimize(
-  program: VerifiedProgram | readonly Instruction[],
-  options: OptimizeOptions = {},
-): Optimized {
+export function optimize(program: VerifiedProgram | readonly Instruction[], options: OptimizeOptions = {}): Optimized {
   const { goal = "balanced", semantics = "strict", spans, budget = 20_000 } = options;
   const input: readonly Instruction[] = "instructions" in program ? program.instructions : program;
   const isa = options.isa ?? ("instructions" in program ? program.isa : ISA);
@@ -102,9 +99,11 @@ export function optimize(
       continue;
     }
     const large = topological(lifted.graph.root).length > LARGE;
-    const tracks = options.passes === undefined ? TRACKS[goal].filter((t) => !large || t.large) : [{ passes: options.passes }];
+    const tracks =
+      options.passes === undefined ? TRACKS[goal].filter((t) => !large || t.large) : [{ passes: options.passes }];
+    const tried: Tried = new Map();
     for (const track of tracks) {
-      const candidate = run(lifted.graph, track.passes, goal, input.length);
+      const candidate = run(lifted.graph, track.passes, goal, input.length, tried);
       if (candidate !== undefined && (best === undefined || candidate.cost < best.cost)) best = candidate;
     }
     if (lifted.graph.root.params === 0) break; // no join differed: splitting gives the same graph
@@ -129,8 +128,11 @@ interface Candidate {
   readonly report: readonly PassReport[];
 }
 
+/** What the graphs of one lift were emitted as: tracks often meet. */
+type Tried = Map<Node, { readonly emitted: Emitted | undefined; readonly cost: number }>;
+
 /** Runs a track, undoing what does not pay. */
-function run(start: Graph, passes: readonly Pass[], goal: Goal, length: number): Candidate | undefined {
+function run(start: Graph, passes: readonly Pass[], goal: Goal, length: number, tried: Tried): Candidate | undefined {
   let graph = start;
   let emitted: Emitted | undefined;
   let cost = Number.POSITIVE_INFINITY;
@@ -139,16 +141,21 @@ function run(start: Graph, passes: readonly Pass[], goal: Goal, length: number):
   for (const pass of passes) {
     const next = pass.run(graph);
     if (next.root === graph.root && emitted !== undefined) continue;
-    const result = emitBest(next, goal);
-    const nextCost = result === undefined ? Number.POSITIVE_INFINITY : costOf(result.instructions, goal);
+    let result = tried.get(next.root);
+    if (result === undefined) {
+      const made = emitBest(next, goal);
+      result = { emitted: made, cost: made === undefined ? Number.POSITIVE_INFINITY : costOf(made.instructions, goal) };
+      tried.set(next.root, result);
+    }
+    const { emitted: instructions, cost: nextCost } = result;
     const kept = nextCost <= cost;
-    report.push({ pass: pass.name, before: size, after: result?.instructions.length ?? size, kept });
+    report.push({ pass: pass.name, before: size, after: instructions?.instructions.length ?? size, kept });
     if (!kept) continue;
     graph = next;
-    if (result === undefined) continue;
+    if (instructions === undefined) continue;
     cost = nextCost;
-    emitted = result;
-    size = result.instructions.length;
+    emitted = instructions;
+    size = instructions.instructions.length;
   }
   return emitted === undefined ? undefined : { graph, emitted, cost, report };
 }

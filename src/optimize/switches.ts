@@ -1,0 +1,196 @@
+/**
+ * Switches: a knot of tests on one value is a function from its number to a place, and is written anew.
+ *
+ * Neighbouring numbers with the same place become a range, prefixes of one length share their mask, and for speed a
+ * long list becomes a balanced tree of comparisons with short lists at its leaves.
+ */
+
+import { U32_MAX } from "../isa/limits.ts";
+import { type Graph, type Node, type Nodes, predecessorCounts, type TestNode, topological } from "./graph.ts";
+import type { Pass } from "./pass.ts";
+import type { Value } from "./value.ts";
+
+/** From `low` to `high`, both included, the packet goes `to`. */
+interface Interval {
+  readonly low: number;
+  readonly high: number;
+  readonly to: Node;
+}
+
+/** Leaves of a balanced tree hold at most this many tests. */
+const LEAF = 4;
+
+export const mergeRanges: Pass = { name: "merge-ranges", run: (graph) => rewritten(graph, merged) };
+export const balance: Pass = { name: "balance", run: (graph) => rewritten(graph, balanced) };
+
+type Write = (nodes: Nodes, value: Value, intervals: readonly Interval[], origin: number) => Node;
+
+function rewritten({ nodes, root }: Graph, write: Write): Graph {
+  const counts = predecessorCounts(root);
+  const claimed = new Set<Node>();
+  const knots = new Map<Node, Set<Node>>();
+  const order = topological(root);
+  for (const node of order) {
+    if (claimed.has(node) || !isOnNumbers(node)) continue;
+    const knot = knotOf(node, counts);
+    if (knot.size < 2) continue;
+    for (const member of knot) claimed.add(member);
+    knots.set(node, knot);
+  }
+  const made = new Map<Node, Node>();
+  for (const node of order.reverse()) {
+    const knot = knots.get(node);
+    if (knot === undefined) {
+      made.set(
+        node,
+        nodes.rebuild(node, (next) => made.get(next)!),
+      );
+      continue;
+    }
+    const value = (node as TestNode).left.root;
+    const intervals = intervalsOf(node as TestNode, value, knot).map((i) => ({ ...i, to: made.get(i.to)! }));
+    made.set(node, write(nodes, value, joined(intervals), node.origin));
+  }
+  return { nodes, root: made.get(root)! };
+}
+
+/** True for tests of a value against numbers, or of a prefix of it: what an interval can say. */
+function isOnNumbers(node: Node): node is TestNode {
+  if (node.kind !== "test" || node.right.op !== "const") return false;
+  const { left, cond } = node;
+  if (left.root === left) return cond === "eq" || cond === "gt";
+  return cond === "eq" && left.op === "and" && left.left === left.root && isPrefix(prefixOf(left), left.root);
+}
+
+function prefixOf(left: Value): number {
+  return left.op === "and" && left.right.op === "const" ? left.right.k : U32_MAX;
+}
+
+/** True when the mask keeps the high bits of the value. */
+function isPrefix(mask: number, value: Value): boolean {
+  const rest = (value.max & ~mask) >>> 0;
+  return (rest & (rest + 1)) === 0;
+}
+
+/** The tests on the head's value that are reached from it and from nowhere else. */
+function knotOf(head: TestNode, counts: ReadonlyMap<Node, number>): Set<Node> {
+  const knot = new Set<Node>([head]);
+  const arrivals = new Map<Node, number>();
+  const queue: TestNode[] = [head];
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    for (const to of [next.yes, next.no]) {
+      const seen = (arrivals.get(to) ?? 0) + 1;
+      arrivals.set(to, seen);
+      if (seen !== counts.get(to) || !isOnNumbers(to) || to.left.root !== head.left.root) continue;
+      knot.add(to);
+      queue.push(to);
+    }
+  }
+  return knot;
+}
+
+function intervalsOf(head: TestNode, value: Value, knot: ReadonlySet<Node>): Interval[] {
+  const starts = new Set<number>([0]);
+  for (const node of knot) {
+    const { cond, left, right } = node as TestNode;
+    const k = (right as { k: number }).k;
+    if (cond === "gt") starts.add(k + 1);
+    else {
+      starts.add(k);
+      starts.add(k + ((value.max & ~prefixOf(left)) >>> 0) + 1);
+    }
+  }
+  const lows = [...starts].filter((low) => low <= value.max).sort((a, b) => a - b);
+  return lows.map((low, i) => {
+    let to: Node = head;
+    while (knot.has(to)) {
+      const test = to as TestNode;
+      const k = (test.right as { k: number }).k;
+      const holds = test.cond === "gt" ? low > k : (low & prefixOf(test.left)) >>> 0 === k;
+      to = holds ? test.yes : test.no;
+    }
+    return { low, high: (lows[i + 1] ?? value.max + 1) - 1, to };
+  });
+}
+
+/** Neighbours that go to the same place made one. */
+function joined(intervals: readonly Interval[]): Interval[] {
+  const out: Interval[] = [];
+  for (const interval of intervals) {
+    const last = out.at(-1);
+    if (last?.to === interval.to) out[out.length - 1] = { ...last, high: interval.high };
+    else out.push(interval);
+  }
+  return out;
+}
+
+/** Lists of numbers first, then ranges, then prefixes by length. */
+function merged(nodes: Nodes, value: Value, intervals: readonly Interval[], origin: number): Node {
+  const { values } = nodes;
+  const rest = commonest(intervals);
+  const special = intervals.filter((interval) => interval.to !== rest);
+  const constant = (k: number) => values.constant(k);
+  if (special.length >= intervals.length - 1 && special.every((i) => i.low !== i.high)) {
+    return comparisons(nodes, value, intervals, origin);
+  }
+  const prefixes = new Map<number, Interval[]>();
+  for (const interval of special) {
+    const mask = prefixMask(interval, value);
+    if (mask === undefined) continue;
+    const list = prefixes.get(mask);
+    if (list === undefined) prefixes.set(mask, [interval]);
+    else list.push(interval);
+  }
+  let node = rest;
+  const masked = new Set<Interval>();
+  for (const [mask, list] of [...prefixes].sort(([a], [b]) => a - b)) {
+    const ends = list.filter(({ low, high }) => low === 0 || high === value.max).length;
+    if (list.length * 2 - ends <= list.length + 1) continue; // two comparisons each are as good as mask and compare
+    const left = values.alu("and", value, constant(mask));
+    for (const interval of list.toReversed()) {
+      node = nodes.test("eq", left, constant(interval.low), interval.to, node, origin);
+      masked.add(interval);
+    }
+  }
+  for (const interval of special.filter((i) => i.low !== i.high && !masked.has(i)).reverse()) {
+    const { low, high, to } = interval;
+    const above = low === 0 ? to : nodes.test("gt", value, constant(low - 1), to, node, origin);
+    node = high === value.max ? above : nodes.test("gt", value, constant(high), node, above, origin);
+  }
+  for (const { low, to } of special.filter((i) => i.low === i.high).reverse()) {
+    node = nodes.test("eq", value, constant(low), to, node, origin);
+  }
+  return node;
+}
+
+/** The place that most tests would have to lead to, and so the one to fall through to. */
+function commonest(intervals: readonly Interval[]): Node {
+  const tests = new Map<Node, number>();
+  for (const { low, high, to } of intervals) tests.set(to, (tests.get(to) ?? 0) + (low === high ? 1 : 2));
+  return [...tests].reduce((best, next) => (next[1] > best[1] ? next : best))[0];
+}
+
+function prefixMask({ low, high }: Interval, value: Value): number | undefined {
+  const size = high - low + 1;
+  if (size === 1 || (size & (size - 1)) !== 0 || low % size !== 0 || size > value.max) return undefined;
+  return (value.max & ~(size - 1)) >>> 0;
+}
+
+/** A tree of `gt` comparisons with one interval at each leaf. */
+function comparisons(nodes: Nodes, value: Value, intervals: readonly Interval[], origin: number): Node {
+  if (intervals.length === 1) return intervals[0]!.to;
+  const middle = intervals.length >>> 1;
+  const below = comparisons(nodes, value, intervals.slice(0, middle), origin);
+  const above = comparisons(nodes, value, intervals.slice(middle), origin);
+  return nodes.test("gt", value, nodes.values.constant(intervals[middle]!.low - 1), above, below, origin);
+}
+
+/** As {@link merged}, with long lists cut in halves. */
+function balanced(nodes: Nodes, value: Value, intervals: readonly Interval[], origin: number): Node {
+  if (intervals.length <= 2 * LEAF) return merged(nodes, value, intervals, origin);
+  const middle = intervals.length >>> 1;
+  const low = intervals[middle]!.low;
+  const below = balanced(nodes, value, intervals.slice(0, middle), origin);
+  const above = balanced(nodes, value, intervals.slice(middle), origin);
+  return nodes.test("gt", value, nodes.values.constant(low - 1), above, below, origin);
+}
