@@ -4,9 +4,11 @@
  * The machine knows which values A, X and each M[] cell hold; a place can hold several names of one number.
  * Generating prefers what is there, then recomputes.
  */
+import { ANCILLARY } from "../isa/ancillary.ts";
+import { SKF_AD_OFF } from "../isa/limits.ts";
 import { CODE, type Opcode } from "../isa/opcodes.ts";
 import type { AluOp } from "../isa/semantics.ts";
-import { headerLengthOf, type Value } from "./value.ts";
+import { COMMUTATIVE, headerLengthOf, type Value } from "./value.ts";
 
 /** Places: M[0]..M[15], A, X, as bit numbers. */
 export const PLACE_A = 16;
@@ -193,46 +195,54 @@ export class Machine {
   #compute(value: Value): void {
     switch (value.op) {
       case "load":
-        return this.#load(value);
+        this.#load(value);
+        break;
       case "length":
-        return this.#step(CODE.ld_len, 0, [], PLACE_A, value);
+        this.#step(CODE.ld_len, 0, [], PLACE_A, value);
+        break;
       case "ancillary":
-        return this.#ancillary(value);
+        this.#ancillary(value);
+        break;
       case "nlattr":
         this.intoBoth(value.left, value.right);
-        return this.#step(CODE.ldw_abs, value.k, [PLACE_A, PLACE_X], PLACE_A, value);
+        this.#step(CODE.ldw_abs, value.k, [PLACE_A, PLACE_X], PLACE_A, value);
+        break;
       case "const":
       case "random":
       case "param":
         throw new Unavailable();
       default:
-        return this.#alu(value, value.op);
+        this.#alu(value, value.op);
     }
   }
 
   #load(value: Extract<Value, { op: "load" }>): void {
     const { anchor, k, size } = value;
-    if (anchor === undefined && k < FIRST_ANCILLARY) {
+    if (anchor === undefined && k < SKF_AD_OFF) {
       const code = size === 4 ? CODE.ldw_abs : size === 2 ? CODE.ldh_abs : CODE.ldb_abs;
-      return this.#step(code, k, [], PLACE_A, value, true);
+      this.#step(code, k, [], PLACE_A, value, true);
+      return;
     }
     const code = size === 4 ? CODE.ldw_ind : size === 2 ? CODE.ldh_ind : CODE.ldb_ind;
     // X may hold anchor + c: the load then counts from there.
     const near = this.places[PLACE_X]!.find((held) => distance(held, anchor) !== undefined);
-    let from = near;
-    if (from === undefined) {
-      if (anchor === undefined) {
-        this.#step(CODE.ldx_imm, k, [], PLACE_X, undefined);
-        return this.#step(code, 0, [PLACE_X], PLACE_A, value, true);
-      }
-      from = anchor;
+    if (near !== undefined) {
+      this.#step(code, (k - distance(near, anchor)!) >>> 0, [PLACE_X], PLACE_A, value, true);
+    } else if (anchor !== undefined) {
       this.intoX(anchor);
+      this.#step(code, k, [PLACE_X], PLACE_A, value, true);
+    } else {
+      // Only the indirect form reads packet bytes at these offsets.
+      this.#step(CODE.ldx_imm, k, [], PLACE_X, undefined);
+      this.#step(code, 0, [PLACE_X], PLACE_A, value, true);
     }
-    this.#step(code, (k - distance(from, anchor)!) >>> 0, [PLACE_X], PLACE_A, value, true);
   }
 
   #ancillary(value: Extract<Value, { op: "ancillary" }>): void {
-    if (value.row.does.kind !== "device") return this.#step(CODE.ldw_abs, value.k, [], PLACE_A, value);
+    if (value.row.does.kind !== "device") {
+      this.#step(CODE.ldw_abs, value.k, [], PLACE_A, value);
+      return;
+    }
     // Without a device the verdict is A, and a hazard stands for verdict 0.
     if (!this.device && !this.places[PLACE_A]!.some((held) => held.op === "const" && held.k === 0)) {
       this.#step(CODE.ld_imm, 0, [], PLACE_A, undefined, true);
@@ -245,19 +255,18 @@ export class Machine {
     const { left, right } = value;
     if (op === "sub" && left.op === "const" && left.k === 0) {
       this.intoA(right);
-      return this.#step(CODE.neg, 0, [PLACE_A], PLACE_A, value);
-    }
-    if (right.op === "const" && !((op === "div" || op === "mod") && right.k === 0)) {
+      this.#step(CODE.neg, 0, [PLACE_A], PLACE_A, value);
+    } else if (right.op === "const" && !((op === "div" || op === "mod") && right.k === 0)) {
       this.intoA(left);
-      return this.#step(CODE[`${op}_k`], right.k, [PLACE_A], PLACE_A, value);
+      this.#step(CODE[`${op}_k`], right.k, [PLACE_A], PLACE_A, value);
+    } else {
+      const other = COMMUTATIVE.has(op) ? this.#tried((machine) => machine.intoBoth(right, left)) : undefined;
+      const straight = this.#tried((machine) => machine.intoBoth(left, right));
+      const best = straight === undefined || (other && other.steps.length < straight.steps.length) ? other : straight;
+      if (best === undefined) throw new Unavailable();
+      this.#become(best);
+      this.#step(CODE[`${op}_x`], 0, [PLACE_A, PLACE_X], PLACE_A, value, op === "div" || op === "mod");
     }
-    const swappable = op === "add" || op === "mul" || op === "and" || op === "or" || op === "xor";
-    const other = swappable ? this.#tried((machine) => machine.intoBoth(right, left)) : undefined;
-    const straight = this.#tried((machine) => machine.intoBoth(left, right));
-    const best = straight === undefined || (other && other.steps.length < straight.steps.length) ? other : straight;
-    if (best === undefined) throw new Unavailable();
-    this.#become(best);
-    this.#step(CODE[`${op}_x`], 0, [PLACE_A, PLACE_X], PLACE_A, value, op === "div" || op === "mod");
   }
 
   #tried(work: (machine: Machine) => void): Machine | undefined {
@@ -307,8 +316,7 @@ export class Machine {
   }
 }
 
-const FIRST_ANCILLARY = 0xfffff000;
-const RANDOM_K = 0xfffff038;
+const RANDOM_K = ANCILLARY.find((row) => row.does.kind === "random")!.k;
 
 /** c when `held` is anchor + c, modulo 2^32. */
 function distance(held: Value, anchor: Value | undefined): number | undefined {

@@ -16,6 +16,7 @@ import { type Graph, type Node, type Semantics, topological } from "./graph.ts";
 import { lift } from "./lift.ts";
 import type { Pass } from "./pass.ts";
 import { TRACKS } from "./tracks.ts";
+import type { Value } from "./value.ts";
 
 /**
  * What to make small.
@@ -164,13 +165,13 @@ function run(start: Graph, passes: readonly Pass[], goal: Goal, length: number, 
 function emitBest(graph: Graph, goal: Goal): Emitted | undefined {
   let best = emit(graph);
   if (best === undefined || !scratchIsWritten(best.instructions)) return undefined;
-  const kept: Parameters<typeof emit>[1] & object = [];
+  const kept: Value[] = [];
   for (const value of best.repeated.slice(0, MOST_KEPT)) {
     const next = emit(graph, [...kept, value]);
     if (next === undefined || costOf(next.instructions, goal) >= costOf(best.instructions, goal)) continue;
     if (!scratchIsWritten(next.instructions)) continue;
     best = next;
-    (kept as unknown[]).push(value);
+    kept.push(value);
   }
   return best;
 }
@@ -179,7 +180,7 @@ function emitBest(graph: Graph, goal: Goal): Emitted | undefined {
 const MOST_KEPT = 4;
 
 function costOf(instructions: readonly Instruction[], goal: Goal): number {
-  if (instructions.length > BPF_MAXINSNS) return Number.POSITIVE_INFINITY;
+  if (goal === "speed" && instructions.length > BPF_MAXINSNS) return Number.POSITIVE_INFINITY;
   const steps = expectedSteps(instructions);
   // Steps never reach 2^20, so they only decide between equal counts.
   return goal === "speed" ? steps + instructions.length / 2 ** 20 : instructions.length + steps / 2 ** 20;

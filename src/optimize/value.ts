@@ -6,7 +6,7 @@
  * largest number, the bits that can be set, and its hazards: what must hold for its evaluation not to end the program.
  */
 import { type AncillaryRow, ancillaryAt } from "../isa/ancillary.ts";
-import { SKF_AD_OFF, SKF_LL_OFF, U32_MAX } from "../isa/limits.ts";
+import { SKF_LL_OFF, U32_MAX } from "../isa/limits.ts";
 import { ALU, type AluOp } from "../isa/semantics.ts";
 import { ALWAYS_SAFE, type Hazards, hazard, join } from "./hazards.ts";
 
@@ -47,7 +47,7 @@ interface Common {
 
 export type Binary = Extract<Value, { readonly left: Value }>;
 
-const COMMUTATIVE: ReadonlySet<AluOp> = new Set<AluOp>(["add", "mul", "and", "or", "xor"]);
+export const COMMUTATIVE: ReadonlySet<AluOp> = new Set<AluOp>(["add", "mul", "and", "or", "xor"]);
 
 /** Makes values, and gives equal expressions the same object. */
 export class Values {
@@ -275,7 +275,7 @@ function bounds(op: AluOp, left: Value, right: Value): [max: number, bits: numbe
       return capped(left.max * right.max);
     case "lsh":
       if (k === undefined) return capped(U32_MAX);
-      return [left.max * 2 ** k > U32_MAX ? U32_MAX : left.max * 2 ** k, (left.bits << k) >>> 0];
+      return [Math.min(U32_MAX, left.max * 2 ** k), (left.bits << k) >>> 0];
     case "rsh":
       return k === undefined ? capped(left.max) : [left.max >>> k, left.bits >>> k];
     case "div":
@@ -310,11 +310,6 @@ export function headerLengthOf(value: Value): Extract<Value, { op: "load" }> | u
   const masked = value.left;
   if (masked.op !== "and" || masked.right.op !== "const" || masked.right.k !== 15) return undefined;
   return masked.left.op === "load" && masked.left.size === 1 ? masked.left : undefined;
-}
-
-/** True for loads that only the indirect form can do: their constant address would name ancillary data. */
-export function needsIndex(value: Value): boolean {
-  return value.op === "load" && (value.anchor !== undefined || value.k >= SKF_AD_OFF);
 }
 
 /** The value as text: `P2[12]`, `P1[X(..) + 14]`, `(P1[14] & 0xf) << 2`. */
