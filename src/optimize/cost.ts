@@ -5,7 +5,7 @@ import { ISA } from "../isa/instruction-set.ts";
 import type { Instruction } from "../program/instruction.ts";
 
 /** How often a condition is expected to hold, where nothing is known about the packets. */
-const LIKELIHOOD = { eq: 0.25, gt: 0.5, ge: 0.5, set: 0.5 } as const;
+const LIKELIHOOD = { eq: 0.0625, gt: 0.5, ge: 0.5, set: 0.5 } as const;
 
 /** Instructions that an average packet executes, by guessed likelihoods; a packet long enough for every load. */
 export function expectedSteps(instructions: readonly Instruction[]): number {

@@ -115,6 +115,7 @@ class Lifter {
       entry.set(pc, state);
       const run = this.#run(pc, state, (at) => at !== pc && joins.has(at));
       runs.set(pc, run);
+      if (runs.size > this.#budget) throw new OverBudget();
       for (const target of this.#targets(run)) {
         const list = incoming.get(target) ?? [];
         list.push({ from: pc, state: run.state });

@@ -1,0 +1,327 @@
+// The optimizer gives the same verdicts with fewer instructions, and says what it did.
+import { describe, expect, test } from "vitest";
+import { BpfError } from "../src/base/errors.ts";
+import { interpreter } from "../src/interpreter/interpreter.ts";
+import { ISA } from "../src/isa/instruction-set.ts";
+import { emit } from "../src/optimize/emit.ts";
+import { showGraph } from "../src/optimize/graph.ts";
+import { imply } from "../src/optimize/imply.ts";
+import { lift } from "../src/optimize/lift.ts";
+import { type Goal, type OptimizeOptions, optimize } from "../src/optimize/optimize.ts";
+import type { Pass } from "../src/optimize/pass.ts";
+import { type Instruction, jump, stmt } from "../src/program/instruction.ts";
+import { packetContext } from "../src/program/packet-context.ts";
+import { assemble } from "../src/text/assemble.ts";
+import { check, verify } from "../src/verify/verify.ts";
+import { recordedPrograms } from "./optimize/expressions.ts";
+import { randomContext, randomPacket, randomProgram, seeded } from "./optimize/random.ts";
+
+const GOALS: readonly Goal[] = ["size", "balanced", "speed"];
+const LONG = process.env.CBPF_LONG !== undefined;
+const SEED = Number(process.env.SEED ?? 1);
+
+const asm = (text: string): readonly Instruction[] => assemble(text);
+
+/** Runs both programs; Linux's rules for the result, libpcap's for what libpcap made. */
+function runner(program: readonly Instruction[]) {
+  const profile = check(program).length === 0 ? "linux" : "libpcap";
+  return interpreter.load(verify(program, { profile }));
+}
+
+/** The two programs on packets of every length up to 80 and some random ones; says where they differ. */
+function differences(a: readonly Instruction[], b: readonly Instruction[], seed: number, count: number): string[] {
+  const [one, other] = [runner(a), runner(b)];
+  const random = seeded(seed);
+  const found: string[] = [];
+  for (let n = 0; n < count && found.length === 0; n++) {
+    const packet = randomPacket(random, a, 100);
+    const context = randomContext(random);
+    for (const length of [packet.length, random(packet.length + 1)]) {
+      const cut = packet.subarray(0, length);
+      const [want, got] = [one.run(cut, context()), other.run(cut, context())];
+      if (want !== got) found.push(`${want} became ${got} on ${Buffer.from(cut).toString("hex")}`);
+    }
+  }
+  return found;
+}
+
+describe("libpcap's unoptimized programs", () => {
+  const programs = recordedPrograms();
+
+  // ours strict, ours with libpcap's semantics; libpcap's own count is in the file
+  test.each([
+    ["EN10MB", "port 80", 21, 21],
+    ["EN10MB", "port 80 or port 443", 25, 23],
+    ["EN10MB", "port 80 or port 443 or port 8080 or port 22 or port 53 or port 25", 33, 31],
+    ["EN10MB", "(vlan and ip) or ip", 4, 4],
+    ["EN10MB", "src port 1025 and tcp", 16, 16],
+    ["EN10MB", "src net 10.0.1.0/24 or src net 10.0.2.0/24", 14, 14],
+    ["EN10MB", "len >= 1 or len <= 1", 1, 1],
+    ["EN10MB", "ip or not ip", 2, 1],
+    ["IEEE802_11", "(host 10.0.0.1 or host 10.0.0.2) and tcp", 27, 27],
+  ])("%s, %s: at most %i instructions, %i with libpcap's semantics", (link, expression, strict, loose) => {
+    const program = programs.find((p) => p.link === link && p.expression === expression)!;
+    expect(optimize(program.instructions).instructions.length).toBeLessThanOrEqual(strict);
+    const relaxed = optimize(program.instructions, { semantics: "libpcap" });
+    expect(relaxed.instructions.length).toBeLessThanOrEqual(loose);
+  });
+
+  describe.each(programs.map((p) => [`${p.link}: ${p.expression}`, p] as const))("%s", (_name, program) => {
+    test("never more than libpcap's optimizer, with its semantics", () => {
+      const { instructions } = optimize(program.instructions, { semantics: "libpcap" });
+      expect(instructions.length).toBeLessThanOrEqual(program.libpcap);
+    });
+
+    test.each(GOALS)("goal %s: the same verdict on every packet", (goal) => {
+      const { instructions } = optimize(program.instructions, { goal });
+      expect(differences(program.instructions, instructions, SEED, LONG ? 4000 : 150)).toEqual([]);
+      if (check(program.instructions).length === 0) expect(check(instructions)).toEqual([]);
+    });
+  });
+});
+
+describe("random programs", () => {
+  test(`keep their verdicts; rerun: SEED=${SEED} npx vitest run test/optimize.test.ts`, () => {
+    const random = seeded(SEED);
+    for (let n = 0; n < (LONG ? 20_000 : 600); n++) {
+      const program = randomProgram(random);
+      const goal = GOALS[n % 3]!;
+      const { instructions } = optimize(program, { goal });
+      expect(check(instructions), `program ${n}`).toEqual([]);
+      if (goal !== "speed") expect(instructions.length).toBeLessThanOrEqual(program.length);
+      expect(differences(program, instructions, SEED + n, 25), `program ${n}: ${JSON.stringify(program)}`).toEqual([]);
+    }
+  });
+
+  test("come out the same when optimized again", () => {
+    const random = seeded(SEED + 77);
+    for (let n = 0; n < 100; n++) {
+      const program = randomProgram(random);
+      const once = optimize(program).instructions;
+      expect(optimize(once).instructions.length).toBeLessThanOrEqual(once.length);
+    }
+  });
+});
+
+describe("strict semantics", () => {
+  test.each([
+    // name                                   program                                                     strict  libpcap
+    ["a dead load can still fail", "ldh [20]; ld #1; ret a", 2, 1],
+    ["a shorter dead load is implied", "ldh [20]; ldb [20]; ret #1", 2, 1],
+    ["a dead load in front of ret 0 is not needed", "ldh [20]; ret #0", 1, 1],
+    ["a load behind the same load", "ldh [20]; ldh [20]; ret a", 2, 2],
+    ["a dead division can still end the program", "ldb [0]; tax; ld #8; div x; ret #1", 5, 5],
+    ["a dead header length load", "ldxb 4*([3]&0xf); ret #1", 2, 1],
+  ])("%s", (_name, text, strict, loose) => {
+    const program = asm(text.replaceAll("; ", "\n"));
+    expect(optimize(program).instructions.length).toBe(strict);
+    expect(optimize(program, { semantics: "libpcap" }).instructions.length).toBe(loose);
+    expect(differences(program, optimize(program).instructions, 3, 400)).toEqual([]);
+  });
+
+  test("a later test is not moved in front of a load that might fail", () => {
+    // [54] = 80 accepts packets of 56 bytes; [54] = 443 only those that have [56] too.
+    const program = asm(`
+        ldh [54]
+        jeq #80, yes, next
+  next: ldh [56]
+        jeq #80, yes, more
+  more: ldh [54]
+        jeq #443, yes, no
+  yes:  ret #1
+  no:   ret #0`);
+    const { instructions } = optimize(program);
+    const packet = new Uint8Array(56);
+    packet.set([443 >> 8, 443 & 255], 54);
+    expect(runner(instructions).run(packet)).toBe(0);
+    expect(differences(program, instructions, 4, 2000)).toEqual([]);
+  });
+
+  test.each([
+    ["IFINDEX without a device returns A", "ld #5; ld ifidx; ret #100"],
+    ["IFINDEX behind a test", "ldb [0]; jeq #1, 0, 1; ret #7; ld ifidx; jeq #2, 0, 1; ret #9; ret #8"],
+    ["HATYPE twice", "ld #3; ld hatype; ld #9; ld hatype; ret a"],
+  ])("%s", (_name, text) => {
+    const program = text.includes("jeq") ? deviceProgram() : asm(text.replaceAll("; ", "\n"));
+    const { instructions } = optimize(program);
+    for (const ifindex of [0, 1, 2]) {
+      const context = packetContext({ ifindex, hatype: 772 });
+      for (const packet of [new Uint8Array(0), new Uint8Array([1]), new Uint8Array([2])]) {
+        expect(runner(instructions).run(packet, context)).toBe(runner(program).run(packet, context));
+      }
+    }
+  });
+
+  test("RANDOM is drawn as often and in the same order", () => {
+    const program = asm("ld rand\nst M[0]\nld rand\nld rand\ntax\nld M[0]\nadd x\nret a");
+    const { instructions } = optimize(program);
+    const draws = () => {
+      let next = 5;
+      return packetContext({ random: () => (next = next * 3) });
+    };
+    const packet = new Uint8Array(0);
+    expect(runner(instructions).run(packet, draws())).toBe(runner(program).run(packet, draws()));
+    expect(instructions.filter((i) => i.k === 0xfffff038).length).toBe(3);
+  });
+
+  test("an indirect load at an ancillary offset stays a packet load", () => {
+    const program = asm("ldx #0xfffff024\nldb [x + 0]\nret a");
+    const { instructions } = optimize(program);
+    const context = packetContext({ cpu: 77 });
+    expect(runner(instructions).run(new Uint8Array(80), context)).toBe(0);
+    expect(instructions.some((i) => i.code === 0x50)).toBe(true);
+  });
+
+  function deviceProgram(): readonly Instruction[] {
+    return [
+      stmt(0x30, 0),
+      jump(0x15, 1, 0, 1),
+      stmt(0x06, 7),
+      stmt(0x20, 0xfffff008),
+      jump(0x15, 2, 0, 1),
+      stmt(0x06, 9),
+      stmt(0x16),
+    ];
+  }
+});
+
+describe("jumps", () => {
+  /** `n` tests of one byte each, all to the same far return. */
+  const ladder = (n: number): Instruction[] => {
+    const list: Instruction[] = [];
+    for (let i = 0; i < n; i++) {
+      list.push(stmt(0x30, i), jump(0x15, (i % 250) + 1, 0, 1), stmt(0x06, 1000 + (i % 3)));
+    }
+    return [...list, stmt(0x06, 0)];
+  };
+
+  test.each([100, 300, 1200])("a ladder of %i tests keeps its verdicts and its reach", (n) => {
+    const program = ladder(n);
+    const { instructions } = optimize(program);
+    expect(check(instructions)).toEqual([]);
+    expect(instructions.length).toBeLessThan(program.length);
+    const packet = new Uint8Array(n);
+    for (const hit of [0, 1, 99, n - 1]) {
+      packet.fill(0);
+      packet[hit] = (hit % 250) + 1;
+      expect(runner(instructions).run(packet)).toBe(1000 + (hit % 3));
+    }
+  });
+
+  test("a program of 4,096 instructions is handled", () => {
+    const program = ladder(1365);
+    expect(program.length).toBe(4096);
+    const { instructions, unchanged } = optimize(program);
+    expect(unchanged).toBeUndefined();
+    expect(check(instructions)).toEqual([]);
+    expect(differences(program, instructions, 9, 20)).toEqual([]);
+  });
+});
+
+describe("goals", () => {
+  /** `n` constants of one halfword. */
+  const list = (n: number): Instruction[] => [
+    stmt(0x28, 12),
+    ...Array.from({ length: n }, (_, i) => jump(0x15, 7 * i + 3, n - i, i === n - 1 ? 0 : 0)),
+    stmt(0x06, 0),
+    stmt(0x06, 1),
+  ];
+
+  test("speed makes a tree of a long list", () => {
+    const program = list(200);
+    const fast = optimize(program, { goal: "speed" }).instructions;
+    const packet = new Uint8Array(14);
+    const steps = (instructions: readonly Instruction[]) => {
+      let pc = 0;
+      let count = 0;
+      const a = (packet[12]! << 8) | packet[13]!;
+      for (;;) {
+        const { code, jt, jf, k } = instructions[pc]!;
+        count++;
+        if (code === 0x06) return count;
+        if (code === 0x15) pc += a === k ? jt : jf;
+        else if (code === 0x25) pc += a > k ? jt : jf;
+        else if (code === 0x35) pc += a >= k ? jt : jf;
+        else if (code === 0x05) pc += k;
+        pc++;
+      }
+    };
+    expect(steps(program)).toBeGreaterThan(200);
+    expect(steps(fast)).toBeLessThan(20);
+    expect(differences(program, fast, 5, 3000)).toEqual([]);
+    expect(optimize(program).instructions.length).toBe(program.length);
+  });
+});
+
+describe("the interface", () => {
+  const port80 = recordedPrograms().find((p) => p.expression === "port 80")!.instructions;
+
+  test("reports each pass with the size before and after", () => {
+    const { report, instructions } = optimize(port80);
+    expect(report[0]).toMatchObject({ pass: "imply", before: port80.length, kept: true });
+    expect(report.filter((r) => r.kept).at(-1)!.after).toBe(instructions.length);
+  });
+
+  test("keeps the spans of the instructions that were kept", () => {
+    const spans = port80.map((_, i) => ({ start: i, end: i + 1 }));
+    const result = optimize(port80, { spans });
+    expect(result.spans!.length).toBe(result.instructions.length);
+    for (const [i, span] of result.spans!.entries()) {
+      const { code, k } = result.instructions[i]!;
+      if (code === 0x15) expect(port80[span!.start]).toMatchObject({ code, k });
+    }
+  });
+
+  test("takes passes, and shows the graph", () => {
+    const seen: string[] = [];
+    const spy: Pass = {
+      name: "spy",
+      run(graph) {
+        seen.push(showGraph(graph));
+        return graph;
+      },
+    };
+    const { report } = optimize(port80, { passes: [spy, imply] });
+    expect(report.map((r) => r.pass)).toEqual(["spy", "imply"]);
+    expect(seen[0]).toContain("n0: if P2[12] == 0x86dd then n1 else n10");
+  });
+
+  test.each([
+    ["a jump back", [stmt(0x05, 0xffffffff), stmt(0x06, 0)], {}, "instruction 0 jumps back"],
+    ["more decisions than the budget", port80, { budget: 3 }, "more than 3 decisions"],
+    ["nothing to gain", [stmt(0x06, 1)], {}, "nothing smaller was found"],
+  ] as const)("%s comes back unchanged, and why", (_name, program, options: OptimizeOptions, reason) => {
+    const result = optimize(program, options);
+    expect(result.instructions).toBe(program);
+    expect(result.unchanged).toBe(reason);
+  });
+
+  test("an extension comes back unchanged, and why", () => {
+    const isa = ISA.extend({ code: 0xf0, name: "count", run: () => undefined });
+    const program = verify([stmt(0xf0), stmt(0x06, 1)], { isa });
+    expect(optimize(program).unchanged).toBe("instruction 0 is an extension");
+  });
+
+  test.each([
+    [{ goal: "small" }, 'goal "small" is none of size, speed, balanced'],
+    [{ semantics: "loose" }, 'semantics "loose" is none of strict, libpcap'],
+  ])("refuses %o", (options, message) => {
+    const wrong = () => optimize(port80, options as unknown as OptimizeOptions);
+    expect(wrong).toThrow(BpfError);
+    expect(wrong).toThrow(message);
+  });
+});
+
+describe("lifting and emitting alone", () => {
+  test.each(["split", "join"] as const)("%s: the round trip keeps verdicts", (joins) => {
+    const random = seeded(SEED + 5);
+    for (let n = 0; n < (LONG ? 5000 : 200); n++) {
+      const program = randomProgram(random, 25);
+      const lifted = lift(program, { joins, semantics: "strict", budget: 5000 });
+      if ("refused" in lifted) throw new Error(lifted.refused);
+      const emitted = emit(lifted.graph);
+      if (emitted === undefined) continue; // 16 cells did not suffice
+      expect(differences(program, emitted.instructions, n, 20), JSON.stringify(program)).toEqual([]);
+    }
+  });
+});
