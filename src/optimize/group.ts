@@ -5,10 +5,10 @@
  * then the next test of the same field is moved up, whose loads are done.  Clauses such as `port 80 or port 443` merge
  * because their restricted remainders are the same nodes.
  */
-import { Facts } from "./facts.ts";
-import { bitOf, type Graph, type Node, type Nodes, type TestNode, TOUCHES, topological } from "./graph.ts";
+import { bitOf, type Graph, type Node, type TestNode, topological } from "./graph.ts";
 import { covers } from "./hazards.ts";
 import type { Pass } from "./pass.ts";
+import { restrict } from "./restrict.ts";
 import type { Value } from "./value.ts";
 
 /** Graphs with more nodes are left alone: restricting costs their square. */
@@ -63,30 +63,6 @@ function rebuilt({ nodes, root }: Graph, choose: Choose): Graph {
 }
 
 class TooLarge extends Error {}
-
-/** The graph for packets on which the test came out so. */
-function restrict(nodes: Nodes, root: Node, test: TestNode, outcome: boolean): Node {
-  const facts = Facts.NONE.evaluated(test.left).evaluated(test.right).learned(test, outcome);
-  const mask = bitOf(test.left.root) | bitOf(test.right.root) | TOUCHES;
-  const memo = new Map<Node, Node>();
-  const visit = (node: Node): Node => {
-    if ((node.support & mask) === 0) return node;
-    const known = memo.get(node);
-    if (known !== undefined) return known;
-    let made: Node;
-    const decided = node.kind === "test" ? facts.decide(node) : undefined;
-    if (node.kind === "test" && decided !== undefined) {
-      made = visit(decided ? node.yes : node.no);
-      for (const value of [node.right, node.left]) {
-        if (!covers(facts.proven, value.hazards)) made = nodes.touch(value, made, node.origin);
-      }
-    } else if (node.kind === "touch" && covers(facts.proven, node.value.hazards)) made = visit(node.next);
-    else made = nodes.rebuild(node, visit);
-    memo.set(node, made);
-    return made;
-  };
-  return visit(root);
-}
 
 /** The first test of the field from here on, in program order; undefined when the root is one or there is none. */
 function firstTestOf(root: Node, field: Value, loaded = false): TestNode | undefined {

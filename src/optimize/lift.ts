@@ -28,6 +28,8 @@ export interface LiftOptions {
   /** Most nodes to make before giving up. */
   readonly budget: number;
   readonly isa?: InstructionSet;
+  /** The store to make nodes in; default a new one. */
+  readonly nodes?: Nodes;
 }
 
 export function lift(instructions: readonly Instruction[], options: LiftOptions): Lifted {
@@ -76,7 +78,7 @@ class Lifter {
   readonly #budget: number;
 
   constructor(instructions: readonly Instruction[], does: readonly Does[], options: LiftOptions) {
-    this.nodes = new Nodes(options.semantics);
+    this.nodes = options.nodes ?? new Nodes(options.semantics);
     this.#instructions = instructions;
     this.#does = does;
     this.#live = liveSlots(instructions, does);

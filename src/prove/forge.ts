@@ -1,0 +1,90 @@
+/**
+ * Forging: a packet that takes a given path through a decision graph.
+ *
+ * Tests against constants bound each field; the packet gets a number within the bounds.  That is a proposal: fields
+ * can overlap and tests can compare two fields, so whoever asks runs the packet to see.
+ */
+import { Facts } from "../optimize/facts.ts";
+import type { Test } from "../optimize/graph.ts";
+import { type Value, valueParts } from "../optimize/value.ts";
+import { number } from "./evaluate.ts";
+
+/** What holds along a path: tests with their outcomes, and the last value whose load fails there, if one does. */
+export interface Path {
+  readonly tests: readonly { readonly test: Test; readonly outcome: boolean }[];
+  readonly touched: readonly Value[];
+  readonly fails: Value | undefined;
+}
+
+const LONGEST = 65535;
+
+/** A packet for the path, or undefined where no proposal can be made. */
+export function forge(path: Path): Uint8Array | undefined {
+  let facts = Facts.NONE;
+  for (const { test, outcome } of path.tests) facts = facts.learned(test, outcome);
+  const evaluated = [...path.tests.flatMap(({ test }) => [test.left, test.right]), ...path.touched];
+  const length = lengthFor(evaluated, path.fails, facts);
+  if (length === undefined || length > LONGEST) return undefined;
+  const packet = new Uint8Array(length);
+  const loads = new Set<Value>();
+  for (const value of evaluated) for (const part of valueParts(value)) if (part.op === "load") loads.add(part);
+  // What an anchor is made of comes first, then long fields before the short ones inside them.
+  const ordered = [...loads].sort((a, b) => depth(a) - depth(b) || sizeOf(b) - sizeOf(a));
+  for (const load of ordered) {
+    if (load.op !== "load") continue;
+    const chosen = choose(load, path, facts);
+    const anchor = load.anchor === undefined ? 0 : number(load.anchor, packet, new Map());
+    if (chosen === undefined || typeof anchor !== "number") continue;
+    const at = (anchor + load.k) >>> 0;
+    if (at + load.size > packet.length) continue;
+    for (let i = 0; i < load.size; i++) packet[at + i] = chosen >>> (8 * (load.size - 1 - i));
+  }
+  return packet;
+}
+
+function depth(value: Value): number {
+  return value.op === "load" && value.anchor !== undefined ? 1 + Math.max(...valueParts(value.anchor).map(depth)) : 0;
+}
+
+function sizeOf(value: Value): number {
+  return value.op === "load" ? value.size : 0;
+}
+
+/** Captured bytes so that every evaluated load succeeds and the failing one does not. */
+function lengthFor(evaluated: readonly Value[], fails: Value | undefined, facts: Facts): number | undefined {
+  let needed = 0;
+  for (const value of evaluated) {
+    for (const [key, level] of value.hazards.levels) {
+      needed = Math.max(needed, level + (value.hazards.anchors.get(key) ?? 0));
+    }
+  }
+  const wire = evaluated.find((value) => value.root.op === "length");
+  if (wire !== undefined) {
+    const { low, high } = facts.known(wire.root);
+    needed = Math.min(high, Math.max(low, needed));
+  }
+  if (fails === undefined) return needed;
+  const end = fails.hazards.levels.get("end");
+  return end === undefined ? undefined : end - 1;
+}
+
+/** A number for a field that the tests of the path allow; undefined where none of them speaks of it. */
+function choose(load: Value, path: Path, facts: Facts): number | undefined {
+  const about = path.tests.filter(({ test }) => test.left.root === load && test.right.op === "const");
+  if (about.length === 0) return undefined;
+  const { low, high, ones, zeros } = facts.known(load);
+  const within = (n: number) => Math.min(high, Math.max(low, ((n | ones) & ~zeros) >>> 0));
+  const proposals = [low, high, within(low), within(high)];
+  for (let n = 0; n < 300; n++) proposals.push(within(low + n), within(Math.imul(n, 0x9e3779b1) >>> 0));
+  return proposals.find((n) => about.every(({ test, outcome }) => holds(test, load, n) === outcome)) ?? low;
+}
+
+/** The test's outcome when the field under its left side is `n`. */
+function holds(test: Test, field: Value, n: number): boolean | undefined {
+  return Facts.NONE.learned({ cond: "eq", left: field, right: constantLike(n) }, true).decide(test);
+}
+
+/** A constant that exists only for one question. */
+function constantLike(k: number): Value {
+  return { op: "const", k } as Value;
+}

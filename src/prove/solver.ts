@@ -1,0 +1,55 @@
+/**
+ * The solver behind proofs: anything that answers SMT-LIB 2 scripts, z3-solver when it is installed.
+ *
+ * z3-solver is an optional dependency of 35 MB; it is imported when a proof asks for it and not before.
+ */
+import { BpfError } from "../base/errors.ts";
+
+/** Answers scripts one after the other; definitions stay until `(reset)`. */
+export interface SmtSolver {
+  readonly name: string;
+  /** Runs commands and gives what they print. */
+  run(script: string): Promise<string>;
+  /** Ends the solver's threads, which would keep a process alive.  The solver can not be used afterwards. */
+  close(): void;
+}
+
+/** The part of z3-solver's low-level interface that is used. */
+interface Z3Module {
+  init(): Promise<{
+    readonly Z3: {
+      mk_config(): unknown;
+      mk_context(config: unknown): unknown;
+      eval_smtlib2_string(context: unknown, script: string): Promise<string>;
+    };
+    readonly em: { readonly PThread: { terminateAllThreads(): void } };
+  }>;
+}
+
+/** Not a literal in the import below, so that bundlers leave the optional package alone. */
+const PACKAGE = "z3-solver";
+
+/**
+ * Starts z3.
+ *
+ * @param load  How to import the package; default `import("z3-solver")`.
+ * @throws {BpfError} `not-available` when it is not installed.
+ */
+export async function loadZ3(
+  load: () => Promise<unknown> = () => import(/* @vite-ignore */ PACKAGE),
+): Promise<SmtSolver> {
+  let module: Z3Module;
+  try {
+    const loaded = (await load()) as { default?: unknown };
+    module = ("init" in loaded ? loaded : loaded.default) as Z3Module;
+  } catch (cause) {
+    throw new BpfError("not-available", "z3-solver is not installed: npm install z3-solver", { cause });
+  }
+  const { Z3, em } = await module.init();
+  const context = Z3.mk_context(Z3.mk_config());
+  return {
+    name: "z3",
+    run: (script) => Z3.eval_smtlib2_string(context, script),
+    close: () => em.PThread.terminateAllThreads(),
+  };
+}
