@@ -105,16 +105,20 @@ class Emitter {
   /** Puts what must be computed first in front of everything. */
   start(entry: Label): void {
     this.#goto(entry);
-    for (let i = this.#slots.length - 1; i >= 0; i--) {
-      if ((this.#live & (1 << i)) === 0) continue;
-      const { definition } = this.#slots[i]!;
-      if (definition !== undefined) {
-        this.predicate({ kind: "effect", body: definition }, this.#label(), this.#label());
-      } else {
-        this.#store(this.#slots[i]!);
+    for (let slot = this.#innermostLive(); slot !== undefined; slot = this.#innermostLive()) {
+      if (slot.definition === undefined) {
+        this.#store(slot);
         this.#emit(CODE.ld_imm, 0);
+      } else {
+        this.predicate({ kind: "effect", body: slot.definition }, this.#label(), this.#label());
       }
     }
+  }
+
+  /** A live slot that no other live slot is computed from. */
+  #innermostLive(): Slot | undefined {
+    const live = this.#slots.filter((_, i) => (this.#live & (1 << i)) !== 0);
+    return live.find((slot) => !live.some((other) => other.after === slot));
   }
 
   finish(): Lowered {

@@ -530,6 +530,7 @@ function adviceFor(tokens: readonly Token[], at: number): string | undefined {
   const token = tokens[at]!;
   const before = tokens[at - 1];
   if (token.kind === "end") return before === undefined ? undefined : `something must follow "${before.text}"`;
+  if (before?.kind === "name" && GLUED_MINUS.test(before.text)) return adviceForLoneId(before, undefined);
   if (token.text === ")") return "there is no parenthesis to close here";
   const escaped = token.kind === "keyword" && before !== undefined && (before.text === "proto" || before.text === "protochain");
   if (escaped) return `"${token.text}" is a keyword; as a name it is written "\\${token.text}"`;
@@ -547,7 +548,7 @@ function adviceForLoneId(token: Token, before: Token | undefined): string | unde
     case "mac48":
       return `did you mean "ether host ${token.text}"?`;
     case "name":
-      if (/^(len|length|\d+|tcp|ip|udp)-/.test(token.text)) {
+      if (GLUED_MINUS.test(token.text)) {
         return `"-" can be part of a name; write spaces around it, as in "${token.text.replace(/-/g, " - ")}"`;
       }
       if (KEYWORD_ANY_CASE.has(token.text.toLowerCase())) return `keywords are lower case: "${token.text.toLowerCase()}"`;
@@ -560,4 +561,6 @@ function adviceForLoneId(token: Token, before: Token | undefined): string | unde
   }
 }
 
+/** A word that was meant as a subtraction. */
+const GLUED_MINUS = /^(len|length|\d+|tcp|ip|udp)-/;
 const KEYWORD_ANY_CASE: ReadonlySet<string> = new Set([...PROTOCOL_WORDS, ...DIRECTIONS, ...TYPES, "and", "or", "not"]);

@@ -15,6 +15,8 @@ import type { Node } from "./ast.ts";
 export interface Slot {
   readonly name: string;
   readonly definition?: Predicate;
+  /** The slot that the definition reads. */
+  readonly after?: Slot | undefined;
 }
 
 /**
