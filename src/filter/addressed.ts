@@ -6,9 +6,10 @@ import type { Direction, Id, Qualifiers } from "./ast.ts";
 import type { Context } from "./context.ts";
 import { decnetHost, ipHost, ipv6Host } from "./hosts.ts";
 import { arcnetHost, macHost } from "./macs.ts";
+// biome-ignore format: one line each
 import {
   etherByName, hostAddresses, ipProtocolNumber, isoProtocolNumber, linkProtocolNumber, netByName, portByName,
-} from "./names.ts"; // biome-ignore format: one line each
+} from "./names.ts";
 import { ports } from "./ports.ts";
 import { and, not, or, type Predicate } from "./predicate.ts";
 import { protochain, protoNumber } from "./protocols.ts";

@@ -6,9 +6,10 @@
 import type { Span } from "../base/source-text.ts";
 import type { ProtocolWord } from "./tokens.ts";
 
+// biome-ignore format: a list of words
 export type Direction =
   | "src" | "dst" | "src or dst" | "src and dst"
-  | "addr1" | "addr2" | "addr3" | "addr4" | "ra" | "ta"; // biome-ignore format: a list of words
+  | "addr1" | "addr2" | "addr3" | "addr4" | "ra" | "ta";
 export type AddressType = "host" | "net" | "port" | "portrange" | "proto" | "protochain" | "gateway";
 
 /** What stands in front of an id; undefined: left out. */

@@ -73,7 +73,7 @@ function primitive(c: Context, node: Exclude<Node, { kind: "chain" | "not" }>): 
         ? not(test({ kind: "length" }, "gt", node.value))
         : test({ kind: "length" }, "ge", node.value);
     case "byte":
-      return byteTest(node);
+      return byteTest(c, node);
     case "direction":
       return direction(c, node.what === "outbound");
     case "ifindex":
@@ -95,8 +95,8 @@ function primitive(c: Context, node: Exclude<Node, { kind: "chain" | "not" }>): 
   }
 }
 
-function byteTest({ offset, op, value }: Node & { kind: "byte" }): Predicate {
-  const byte: Value = load({ offset: 0 }, 1, { kind: "number", k: offset });
+function byteTest(c: Context, { offset, op, value }: Node & { kind: "byte" }): Predicate {
+  const byte: Value = load(c.layers.header, 1, { kind: "number", k: offset });
   switch (op) {
     case "=":
       return test(byte, "eq", value);

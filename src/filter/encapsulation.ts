@@ -8,9 +8,10 @@ import type { Encapsulation } from "./ast.ts";
 import type { Context } from "./context.ts";
 import { network, transport4, transport6 } from "./layers.ts";
 import { ethernetAt, pppAt } from "./link-layers.ts";
+// biome-ignore format: one line each
 import {
   alu, and, assign, behind, bits, effect, equal, load, masked, not, or, type Place, type Predicate, type Slot, test, type Value,
-} from "./predicate.ts"; // biome-ignore format: one line each
+} from "./predicate.ts";
 import { firstFragment, isIPv4, isIPv6, linkProtocol } from "./protocols.ts";
 import { atmType } from "./type-tests.ts";
 

@@ -14,9 +14,10 @@ import { atmType, wlanDataFrame } from "./type-tests.ts";
 
 /** Control fields: S and U frames; the mask leaves out sequence numbers and the poll bit. */
 const LLC_SUPERVISORY: Readonly<Record<string, number>> = { rr: 0x01, rnr: 0x05, rej: 0x09 };
+// biome-ignore format: a table
 const LLC_UNNUMBERED: Readonly<Record<string, number>> = {
   ui: 0x03, ua: 0x63, disc: 0x43, dm: 0x0f, sabme: 0x6f, test: 0xe3, xid: 0xaf, frmr: 0x87,
-}; // biome-ignore format: a table
+};
 
 export function llcTerm(c: Context, word: string | undefined): Predicate {
   const frame = llcFrame(c);
@@ -64,7 +65,8 @@ const WLAN_SUBTYPES: ReadonlyMap<number, Readonly<Record<string, number>>> = new
     "cf-poll": 0x60, "cf-ack-poll": 0x70, "qos-data": 0x80, "qos-data-cf-ack": 0x90, "qos-data-cf-poll": 0xa0,
     "qos-data-cf-ack-poll": 0xb0, qos: 0xc0, "qos-cf-poll": 0xe0, "qos-cf-ack-poll": 0xf0,
   }],
-]); // biome-ignore format: a table
+// biome-ignore format: a table
+]);
 
 /** A name without regard to case, and with or without its hyphens. */
 function lookUp(table: Readonly<Record<string, number>>, word: string): number | undefined {
@@ -125,13 +127,15 @@ const PF_NAME_FIELDS: Readonly<Record<string, readonly [at: number, size: number
   on: [4, 16, "ifname interface names"],
   rset: [20, 16, "ruleset names"],
 };
+// biome-ignore format: a list of words
 const PF_REASONS = [
   "match", "bad-offset", "fragment", "short", "normalize", "memory", "bad-timestamp", "congestion", "ip-option",
   "proto-cksum", "state-mismatch", "state-insert", "state-limit", "src-limit", "synproxy",
-]; // biome-ignore format: a list of words
+];
+// biome-ignore format: a table
 const PF_ACTIONS: Readonly<Record<string, number>> = {
   pass: 0, accept: 0, drop: 1, block: 1, scrub: 2, noscrub: 3, nat: 4, nonat: 5, binat: 6, nobinat: 7, rdr: 8, nordr: 9,
-}; // biome-ignore format: a table
+};
 
 export function pfTerm(c: Context, field: string, value: NumberOrWord): Predicate {
   if (!c.layers.link.pflog) c.unsupported(field === "on" ? "ifname" : field);
@@ -157,17 +161,19 @@ export function pfTerm(c: Context, field: string, value: NumberOrWord): Predicat
 // Raw ATM (Sun pseudo-header: traffic type, VPI, VCI) and SS7
 
 /** Virtual channels of VPI 0 with a fixed use. */
+// biome-ignore format: a table
 const ATM_CHANNELS: Readonly<Record<string, readonly number[]>> = {
   metac: [1], bcc: [2], oam: [3, 4], oamf4: [3, 4], oamf4sc: [3], oamf4ec: [4], sc: [5], ilmic: [16],
-}; // biome-ignore format: a table
+};
 /** Q.2931 and Q.2971 message types that make and release connections, in the order libpcap tests them. */
 const ATM_CONNECT = [0x5a, 0x4d, 0x0f, 0x07, 0x05, 0x02];
 const ATM_MESSAGE = 9;
 
 /** Signal units by length indicator: over `low`, up to `high`. */
+// biome-ignore format: a table
 const SS7_UNITS: Readonly<Record<string, readonly [low: number, high: number]>> = {
   fisu: [-1, 0], lssu: [0, 2], msu: [2, Infinity],
-}; // biome-ignore format: a table
+};
 
 export function signal(c: Context, word: string): Predicate {
   if (word === "lane") return lane(c);

@@ -7,9 +7,10 @@
 import { IP_PROTOCOL } from "../link/ip-protocols.ts";
 import type { Context } from "./context.ts";
 import { network } from "./layers.ts";
+// biome-ignore format: one line each
 import {
   alu, and, assign, effect, load, masked, not, or, type Place, type Predicate, type Slot, test, type Value,
-} from "./predicate.ts"; // biome-ignore format: one line each
+} from "./predicate.ts";
 
 /** Most headers that are followed. */
 export const DEPTH = 6;

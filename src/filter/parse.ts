@@ -348,26 +348,22 @@ class Parser {
     return wanted === "number" ? this.#expect("number", "a number").value : this.#expect("name", "a name").text;
   }
 
-  /** `n`, `relop n`, or these or-ed in parentheses. */
+  /** `n`, `relop n`, or numbers or-ed in parentheses. */
   #fieldValues(): FieldValue[] {
-    this.#enter();
     const start = this.#peek();
-    const values: FieldValue[] = [];
-    if (this.#isOperator("(")) {
-      this.#at++;
-      values.push(...this.#fieldValues());
-      while (this.#isOperator("or")) {
-        this.#at++;
-        for (const value of this.#fieldValues()) values.push(value);
-      }
-      if (!this.#isOperator(")")) this.#unexpected("values in parentheses are joined by or");
-      this.#at++;
-    } else {
+    if (!this.#isOperator("(")) {
       const op = start.kind === "operator" && RELOPS.has(start.text) ? (this.#next().text as Relop) : "=";
       const { value } = this.#expect("number", "a number");
-      values.push({ op, value, ...this.#since(start) });
+      return [{ op, value, ...this.#since(start) }];
     }
-    this.#depth--;
+    const values: FieldValue[] = [];
+    do {
+      this.#at++;
+      const number = this.#expect("number", "a number");
+      values.push({ op: "=", value: number.value, start: number.start, end: number.end });
+    } while (this.#isOperator("or"));
+    if (!this.#isOperator(")")) this.#unexpected("numbers in parentheses are joined by or");
+    this.#at++;
     return values;
   }
 

@@ -84,19 +84,21 @@ function isisType(c: Context, type: number): Predicate {
 }
 
 /** Words that are one link-layer protocol. */
+// biome-ignore format: a table
 const LINK_WORDS: Readonly<Partial<Record<ProtocolWord, number>>> = {
   ip: ETHERTYPE.ip, arp: ETHERTYPE.arp, rarp: ETHERTYPE.rarp, ip6: ETHERTYPE.ip6, atalk: ETHERTYPE.atalk,
   aarp: ETHERTYPE.aarp, decnet: ETHERTYPE.decnet, lat: ETHERTYPE.lat, sca: ETHERTYPE.sca, moprc: ETHERTYPE.moprc,
   mopdl: ETHERTYPE.mopdl, iso: SAP.iso, stp: SAP.stp, ipx: SAP.ipx, netbeui: SAP.netbeui,
-}; // biome-ignore format: a table
+};
 
 /** Words that are one IP protocol, and the version of IP they are looked for in. */
+// biome-ignore format: a table
 const IP_WORDS: Readonly<Partial<Record<ProtocolWord, readonly [proto: number, over: "both" | "ip" | "ip6"]>>> = {
   sctp: [IP_PROTOCOL.sctp, "both"], tcp: [IP_PROTOCOL.tcp, "both"], udp: [IP_PROTOCOL.udp, "both"],
   pim: [IP_PROTOCOL.pim, "both"], ah: [IP_PROTOCOL.ah, "both"], esp: [IP_PROTOCOL.esp, "both"],
   icmp: [IP_PROTOCOL.icmp, "ip"], igmp: [IP_PROTOCOL.igmp, "ip"], igrp: [IP_PROTOCOL.igp, "ip"],
   vrrp: [IP_PROTOCOL.vrrp, "ip"], carp: [IP_PROTOCOL.vrrp, "ip"], icmp6: [IP_PROTOCOL["ipv6-icmp"], "ip6"],
-}; // biome-ignore format: a table
+};
 
 /** A protocol word that stands alone. */
 export function protocolWord(c: Context, word: ProtocolWord): Predicate {

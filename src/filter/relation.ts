@@ -15,14 +15,16 @@ import { alu, and, equal, load, not, or, type Predicate, test, type Value } from
 import { firstFragment, isIPv4, isIPv6, linkProtocol, protocolWord } from "./protocols.ts";
 import type { ProtocolWord } from "./tokens.ts";
 
+// biome-ignore format: a table
 const OPERATORS: Readonly<Record<ArithmeticOperator, AluOp>> = {
   "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "&": "and", "|": "or", "^": "xor", "<<": "lsh", ">>": "rsh",
-}; // biome-ignore format: a table
+};
 
 /** The three conditions of the machine, and the relations that are one of them turned round. */
+// biome-ignore format: a table
 export const RELATIONS: Readonly<Record<Relop, readonly [cond: Condition, negated: boolean]>> = {
   "=": ["eq", false], ">": ["gt", false], ">=": ["ge", false], "!=": ["eq", true], "<=": ["gt", true], "<": ["ge", true],
-}; // biome-ignore format: a table
+};
 
 export function relation(c: Context, op: Relop, left: Arithmetic, right: Arithmetic): Predicate {
   const overV4 = compared(c, op, left, right, undefined);
@@ -74,9 +76,10 @@ function operand(c: Context, node: Arithmetic, walk: Walk | undefined): Operand 
 const TRANSPORTS: ReadonlySet<ProtocolWord> = new Set(["tcp", "udp", "sctp", "icmp", "igmp", "igrp", "pim", "vrrp", "carp"]);
 const NETWORKS: ReadonlySet<ProtocolWord> = new Set(["ip", "arp", "rarp", "atalk", "decnet", "lat", "sca", "moprc", "mopdl", "ip6"]);
 /** Transports that scoped mode also reads behind IPv6. */
+// biome-ignore format: a table
 const OVER_BOTH: Readonly<Partial<Record<ProtocolWord, number>>> = {
   tcp: IP_PROTOCOL.tcp, udp: IP_PROTOCOL.udp, sctp: IP_PROTOCOL.sctp,
-}; // biome-ignore format: a table
+};
 
 function index(c: Context, node: Arithmetic & { kind: "index" }, walk: Walk | undefined): Operand {
   const inner = operand(c, node.offset, walk);

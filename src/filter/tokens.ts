@@ -23,21 +23,24 @@ export interface Token extends Span {
 }
 
 /** Protocol words that may stand alone, in front of a qualifier, or in front of `[`. */
+// biome-ignore format: a list of words
 export const PROTOCOL_WORDS = [
   "link", "ip", "arp", "rarp", "sctp", "tcp", "udp", "icmp", "igmp", "igrp", "pim", "vrrp", "carp", "atalk", "aarp",
   "decnet", "lat", "sca", "moprc", "mopdl", "ip6", "icmp6", "ah", "esp", "iso", "esis", "isis", "l1", "l2", "iih",
   "lsp", "snp", "csnp", "psnp", "clnp", "stp", "ipx", "netbeui", "radio",
-] as const; // biome-ignore format: a list of words
+] as const;
 export type ProtocolWord = (typeof PROTOCOL_WORDS)[number];
 
 /** Words that are spelled in more than one way, and their canonical spelling. */
+// biome-ignore format: a list of words
 const SYNONYMS: Readonly<Record<string, string>> = {
   ether: "link", ppp: "link", slip: "link", fddi: "link", tr: "link", wlan: "link",
   "es-is": "esis", "is-is": "isis", length: "len", direction: "dir",
   address1: "addr1", address2: "addr2", address3: "addr3", address4: "addr4",
   ifname: "on", ruleset: "rset", rulenum: "rnr", subrulenum: "srnr", lsu: "lssu", hlsu: "hlssu",
-}; // biome-ignore format: a list of words
+};
 
+// biome-ignore format: a list of words
 const OTHER_KEYWORDS = [
   "src", "dst", "host", "net", "mask", "port", "portrange", "proto", "protochain", "gateway", "type", "subtype", "dir",
   "addr1", "addr2", "addr3", "addr4", "ra", "ta", "less", "greater", "byte", "broadcast", "multicast", "len", "inbound",
@@ -45,7 +48,7 @@ const OTHER_KEYWORDS = [
   "reason", "action", "lane", "metac", "bcc", "oam", "oamf4", "oamf4ec", "oamf4sc", "sc", "ilmic", "connectmsg",
   "metaconnect", "vpi", "vci", "fisu", "lssu", "msu", "hfisu", "hlssu", "hmsu", "sio", "opc", "dpc", "sls", "hsio",
   "hopc", "hdpc", "hsls",
-]; // biome-ignore format: a list of words
+];
 
 /** The canonical spelling of every keyword. */
 export const KEYWORDS: ReadonlyMap<string, string> = new Map([
@@ -62,6 +65,7 @@ export const OPERATOR_WORDS: ReadonlyMap<string, string> = new Map([
 
 /** Named constants: numbers wherever a number may stand.  Values: RFC 792, RFC 793, RFC 3168, IANA ICMPv6 types. */
 export const NAMED_NUMBERS: ReadonlyMap<string, number> = new Map(
+  // biome-ignore format: a table
   Object.entries({
     icmptype: 0, icmp6type: 0, icmpcode: 1, icmp6code: 1, tcpflags: 13,
     "tcp-fin": 1, "tcp-syn": 2, "tcp-rst": 4, "tcp-push": 8, "tcp-ack": 16, "tcp-urg": 32, "tcp-ece": 64, "tcp-cwr": 128,
@@ -78,5 +82,5 @@ export const NAMED_NUMBERS: ReadonlyMap<string, number> = new Map(
     "icmp6-homeagentdiscoveryreply": 145, "icmp6-mobileprefixsolicit": 146, "icmp6-mobileprefixadvert": 147,
     "icmp6-certpathsolicit": 148, "icmp6-certpathadvert": 149, "icmp6-multicastrouteradvert": 151,
     "icmp6-multicastroutersolicit": 152, "icmp6-multicastrouterterm": 153,
-  }), // biome-ignore format: a table
+  }),
 );

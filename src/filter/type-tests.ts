@@ -5,9 +5,10 @@
  * the end of the packet decides the verdict.
  */
 import { HOST_LITTLE_ENDIAN } from "../base/bytes.ts";
+// biome-ignore format: one line each
 import {
   ETHERNET_MTU, ETHERTYPE, PPP_PROTOCOL, PPP_VJ_COMPRESSED, PPP_VJ_UNCOMPRESSED, SAP,
-} from "../link/ethertypes.ts"; // biome-ignore format: one line each
+} from "../link/ethertypes.ts";
 import type { Context } from "./context.ts";
 import type { Layers } from "./layers.ts";
 import { and, behind, bits, equal, FALSE, load, masked, not, or, type Predicate, sameBytes, test, TRUE } from "./predicate.ts";
