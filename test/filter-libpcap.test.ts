@@ -10,7 +10,7 @@ import { compileFilter } from "../src/filter/compile.ts";
 import { interpreter } from "../src/interpreter/interpreter.ts";
 import { packetContext } from "../src/program/packet-context.ts";
 import { verify } from "../src/verify/verify.ts";
-import { type Difference, DIFFERENCES } from "./filter/explained.ts";
+import { DIFFERENCES, type Difference } from "./filter/explained.ts";
 import { DLTS, expressionsOf, randomExpression } from "./filter/expressions.ts";
 import { type Answer, buildLibpcap, type Request } from "./filter/libpcap.ts";
 import { pathPackets } from "./filter/path-packets.ts";
@@ -37,30 +37,35 @@ describe.skipIf(typeof libpcap === "string")("libpcap", () => {
     ["hand-written expressions on every link type", handWritten()],
     ["refused expressions", expressionsOf("rejected").map((expression) => ({ dlt: 1, expression }))],
     [`generated expressions, seed ${SEED}`, generated()],
-  ])("%s", (name, requests) => {
-    const answers = compile(requests);
-    const random = new Random(SEED);
-    const counts = { expressions: requests.length, accepted: 0, rejected: 0, verdicts: 0, explained: 0 };
-    const used = new Map<string, number>();
-    const unexplained: string[] = [];
-    requests.forEach((request, i) => {
-      const outcome = compare(request, answers[i]!, random);
-      if (outcome.kind === "agree") {
-        counts[outcome.accepted ? "accepted" : "rejected"]++;
-        counts.verdicts += outcome.cases;
-        return;
-      }
-      const known = whyDifferent(outcome, request, answers[i]!);
-      if (known === undefined) unexplained.push(`${outcome.kind}: DLT ${request.dlt} ${request.expression}: ${outcome.detail}`);
-      else {
-        counts.explained++;
-        used.set(known.id, (used.get(known.id) ?? 0) + 1);
-      }
-    });
-    console.log(`${name} against ${version}:`, counts, Object.fromEntries(used));
-    expect(unexplained).toEqual([]);
-    expect(counts.accepted + counts.rejected + counts.explained).toBe(requests.length);
-  }, 1_200_000);
+  ])(
+    "%s",
+    (name, requests) => {
+      const answers = compile(requests);
+      const random = new Random(SEED);
+      const counts = { expressions: requests.length, accepted: 0, rejected: 0, verdicts: 0, explained: 0 };
+      const used = new Map<string, number>();
+      const unexplained: string[] = [];
+      requests.forEach((request, i) => {
+        const outcome = compare(request, answers[i]!, random);
+        if (outcome.kind === "agree") {
+          counts[outcome.accepted ? "accepted" : "rejected"]++;
+          counts.verdicts += outcome.cases;
+          return;
+        }
+        const known = whyDifferent(outcome, request, answers[i]!);
+        if (known === undefined)
+          unexplained.push(`${outcome.kind}: DLT ${request.dlt} ${request.expression}: ${outcome.detail}`);
+        else {
+          counts.explained++;
+          used.set(known.id, (used.get(known.id) ?? 0) + 1);
+        }
+      });
+      console.log(`${name} against ${version}:`, counts, Object.fromEntries(used));
+      expect(unexplained).toEqual([]);
+      expect(counts.accepted + counts.rejected + counts.explained).toBe(requests.length);
+    },
+    1_200_000,
+  );
 });
 
 function handWritten(): Request[] {
@@ -79,7 +84,11 @@ function generated(): Request[] {
   }));
 }
 
-function whyDifferent(outcome: Outcome & { kind: Difference["kind"] }, request: Request, answer: Answer): Difference | undefined {
+function whyDifferent(
+  outcome: Outcome & { kind: Difference["kind"] },
+  request: Request,
+  answer: Answer,
+): Difference | undefined {
   const theirs = "error" in answer ? answer.error : "";
   return DIFFERENCES.find((d) => d.kind === outcome.kind && d.applies({ ...request, packet: outcome.packet, theirs }));
 }
@@ -105,10 +114,18 @@ function compare({ dlt, expression, netmask }: Request, theirs: Answer, random: 
   );
   let explained: Outcome | undefined;
   for (const packet of packets) {
-    const context = packetContext({ length: packet.length + random.below(3), ifindex: 1 + random.below(6), pktType: random.below(5) });
+    const context = packetContext({
+      length: packet.length + random.below(3),
+      ifindex: 1 + random.below(6),
+      pktType: random.below(5),
+    });
     const [a, b] = [mine.run(packet, context), other.run(packet, context)];
     if (a === b) continue;
-    const difference: Outcome = { kind: "verdict", detail: `${a}, libpcap ${b} on ${Buffer.from(packet).toString("hex")}`, packet };
+    const difference: Outcome = {
+      kind: "verdict",
+      detail: `${a}, libpcap ${b} on ${Buffer.from(packet).toString("hex")}`,
+      packet,
+    };
     // One explained packet does not excuse the others.
     if (whyDifferent(difference, { dlt, expression }, theirs) === undefined) return difference;
     explained = difference;

@@ -18,8 +18,15 @@ const ADDRESS_DIRECTIONS = new Set<Direction | undefined>(["addr1", "addr2", "ad
 
 /** The meaning of an id under its qualifiers. */
 export function addressed(c: Context, q: Qualifiers, id: Id): Predicate {
-  if (ADDRESS_DIRECTIONS.has(q.dir) && (id.kind !== "mac48" || c.layers.link.wlan === undefined) && id.kind !== "name") {
-    c.fail(`'${q.dir}' is valid for 802.11 syntax only`, "it needs an 802.11 link type and a MAC address, as in `wlan addr1 1:2:3:4:5:6`");
+  if (
+    ADDRESS_DIRECTIONS.has(q.dir) &&
+    (id.kind !== "mac48" || c.layers.link.wlan === undefined) &&
+    id.kind !== "name"
+  ) {
+    c.fail(
+      `'${q.dir}' is valid for 802.11 syntax only`,
+      "it needs an 802.11 link type and a MAC address, as in `wlan addr1 1:2:3:4:5:6`",
+    );
   }
   switch (id.kind) {
     case "name":
@@ -33,7 +40,8 @@ export function addressed(c: Context, q: Qualifiers, id: Id): Predicate {
     case "mac48":
       return mac48(c, q, parseMac48(id.text));
     case "mac8":
-      if (c.layers.link.arcnet === undefined) c.fail(`'link host' not supported on ${c.linkName}`, "aid supported only on ARCnet");
+      if (c.layers.link.arcnet === undefined)
+        c.fail(`'link host' not supported on ${c.linkName}`, "aid supported only on ARCnet");
       if (q.proto !== "link" || !isHost(q)) c.fail("ARCnet address used in non-arc expression", "write `link host $x`");
       return arcnetHost(c, id.value, q.dir);
   }
@@ -98,18 +106,32 @@ function transportOf(c: Context, q: Qualifiers): "tcp" | "udp" | "sctp" | undefi
 // IPv4
 
 function ipv4(c: Context, q: Qualifiers, id: Id & { kind: "ipv4" }): Predicate {
-  const shown = id.mask !== undefined ? `${id.text} mask ${id.mask}` : id.prefix !== undefined ? `${id.text}/${id.prefix}` : id.text;
+  const shown =
+    id.mask !== undefined
+      ? `${id.text} mask ${id.mask}`
+      : id.prefix !== undefined
+        ? `${id.text}/${id.prefix}`
+        : id.text;
   if (q.proto === "decnet" && isHost(q) && shown === id.text) {
     return decnetHost(c, parseDecnet(id.text) ?? c.fail(`invalid DECnet address '${id.text}'`), q.dir);
   }
   if (q.type !== undefined && q.type !== "host" && q.type !== "net") {
     const extra = id.mask !== undefined ? " and netmask" : id.prefix !== undefined ? " and prefix length" : "";
-    c.fail(`'${q.type}' qualifier applied to IPv4 address${extra}`, q.type === "gateway" ? "'gateway' requires a name" : undefined);
+    c.fail(
+      `'${q.type}' qualifier applied to IPv4 address${extra}`,
+      q.type === "gateway" ? "'gateway' requires a name" : undefined,
+    );
   }
   const address = parseIPv4(id.text) ?? c.fail(`invalid IPv4 address '${id.text}'`, "four decimal octets up to 255");
   const value = (address.value * 2 ** (32 - address.bits)) >>> 0;
   if (shown === id.text) {
-    if (q.proto === "link") notValid(c, q, q.type === "net" ? "net <IPv4 prefix>" : "host <IPv4 address>", "a MAC address belongs here, or `ip`");
+    if (q.proto === "link")
+      notValid(
+        c,
+        q,
+        q.type === "net" ? "net <IPv4 prefix>" : "host <IPv4 address>",
+        "a MAC address belongs here, or `ip`",
+      );
     return ipHost(c, value, prefixMask(address.bits), q);
   }
   if (q.type !== "net") {
@@ -120,9 +142,12 @@ function ipv4(c: Context, q: Qualifiers, id: Id & { kind: "ipv4" }): Predicate {
     );
   }
   const mask = netmask(c, id);
-  if (((value & ~mask) >>> 0) !== 0) {
+  if ((value & ~mask) >>> 0 !== 0) {
     const dotted = [24, 16, 8, 0].map((shift) => ((value & mask) >>> shift) & 0xff).join(".");
-    c.fail(`non-network bits set in "${shown}"`, `the network is ${dotted}${id.prefix === undefined ? "" : `/${id.prefix}`}`);
+    c.fail(
+      `non-network bits set in "${shown}"`,
+      `the network is ${dotted}${id.prefix === undefined ? "" : `/${id.prefix}`}`,
+    );
   }
   return ipHost(c, value, mask, q);
 }
@@ -155,7 +180,10 @@ function ipv6(c: Context, q: Qualifiers, id: Id & { kind: "ipv6" }): Predicate {
   const masks = prefixWords(length);
   if (words.some((word, i) => (word & ~masks[i]!) >>> 0 !== 0)) c.fail(`non-network bits set in "${shown}"`);
   if (q.type !== "net" && length !== 128) {
-    c.fail(`'${q.type ?? "<invalid type 0>"}' is not a valid qualifier for '${shown}'`, `Mask syntax for networks only: write "net ${shown}"`);
+    c.fail(
+      `'${q.type ?? "<invalid type 0>"}' is not a valid qualifier for '${shown}'`,
+      `Mask syntax for networks only: write "net ${shown}"`,
+    );
   }
   return ipv6Host(c, words, masks, q);
 }
@@ -174,7 +202,8 @@ function named(c: Context, q: Qualifiers, name: string): Predicate {
     case "port": {
       const wanted = transportOf(c, q);
       const { port, transport } = portByName(c, name);
-      if (wanted !== undefined && transport !== undefined && wanted !== transport) c.fail(`port '${name}' is ${transport}`);
+      if (wanted !== undefined && transport !== undefined && wanted !== transport)
+        c.fail(`port '${name}' is ${transport}`);
       return ports(c, wanted ?? transport, port, port, q.dir);
     }
     case "portrange":
@@ -207,7 +236,8 @@ function namedRange(c: Context, q: Qualifiers, text: string): Predicate {
   });
   for (const { port } of found) c.atMost("port number", port, 65535);
   for (const { transport } of found) {
-    if (wanted !== undefined && transport !== undefined && wanted !== transport) c.fail(`port in range '${text}' is ${transport}`);
+    if (wanted !== undefined && transport !== undefined && wanted !== transport)
+      c.fail(`port in range '${text}' is ${transport}`);
   }
   const transports = new Set(found.map(({ transport }) => transport));
   const numbers = found.map(({ port }) => port);
@@ -223,7 +253,8 @@ function namedHost(c: Context, q: Qualifiers, name: string): Predicate {
   }
   const { ipv4: v4, ipv6: v6 } = hostAddresses(c, name);
   if (q.proto === "ip6" && v6.length === 0) c.unknown(`unknown host '${name}' for specified address family`);
-  if (q.proto !== undefined && q.proto !== "ip6" && v4.length === 0) c.unknown(`unknown host '${name}' for specified address family`);
+  if (q.proto !== undefined && q.proto !== "ip6" && v4.length === 0)
+    c.unknown(`unknown host '${name}' for specified address family`);
   const host = { ...q, type: "host" } as const;
   return or(
     ...(q.proto === "ip6" ? [] : v4).map((text) => ipv4(c, host, { kind: "ipv4", text })),

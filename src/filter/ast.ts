@@ -55,7 +55,12 @@ export type Node = Span &
     | { readonly kind: "relation"; readonly op: Relop; readonly left: Arithmetic; readonly right: Arithmetic }
     | { readonly kind: "cast"; readonly what: "broadcast" | "multicast"; readonly proto: ProtocolWord | undefined }
     | { readonly kind: "length"; readonly op: "less" | "greater"; readonly value: number }
-    | { readonly kind: "byte"; readonly offset: number; readonly op: "&" | "|" | "<" | ">" | "="; readonly value: number }
+    | {
+        readonly kind: "byte";
+        readonly offset: number;
+        readonly op: "&" | "|" | "<" | ">" | "=";
+        readonly value: number;
+      }
     | { readonly kind: "direction"; readonly what: "inbound" | "outbound" }
     | { readonly kind: "ifindex"; readonly value: number }
     | { readonly kind: "encapsulation"; readonly what: Encapsulation; readonly value: number | undefined }

@@ -12,7 +12,7 @@ import { encapsulation } from "./encapsulation.ts";
 import { Fault } from "./fault.ts";
 import { direction, fieldTerm, ifindex, llcTerm, pfTerm, signal, wlanDirection, wlanType } from "./frames.ts";
 import { broadcast, multicast } from "./macs.ts";
-import { alu, and, load, not, type Predicate, type PredicateLink, test, TRUE, type Value } from "./predicate.ts";
+import { alu, and, load, not, type Predicate, type PredicateLink, TRUE, test, type Value } from "./predicate.ts";
 import { protocolWord } from "./protocols.ts";
 import { relation } from "./relation.ts";
 
@@ -52,7 +52,12 @@ function chain(c: Context, firstNode: Node, links: readonly ChainLink[]): Predic
     rest.push({ op, term: predicate });
     tests += size(predicate);
     if (tests > MAX_TESTS) {
-      throw new Fault(`the expression needs more than ${2 * MAX_TESTS} instructions, which is the limit before optimisation`, term, undefined, "limit");
+      throw new Fault(
+        `the expression needs more than ${2 * MAX_TESTS} instructions, which is the limit before optimisation`,
+        term,
+        undefined,
+        "limit",
+      );
     }
   }
   return { kind: "chain", first, rest };

@@ -25,7 +25,10 @@ export function compileFilter(expression: string, options: FilterOptions = {}): 
   const lowered = reporting(expression, () => lower(predicate, snaplen));
   const instructions = options.optimize?.(lowered.instructions) ?? lowered.instructions;
   if (profile === "linux" && instructions.length > BPF_MAXINSNS) {
-    throw new BpfError("limit", `the expression needs ${instructions.length} instructions, the limit is ${BPF_MAXINSNS}`);
+    throw new BpfError(
+      "limit",
+      `the expression needs ${instructions.length} instructions, the limit is ${BPF_MAXINSNS}`,
+    );
   }
   const program = verify(instructions, { profile });
   const spans = options.optimize === undefined ? lowered.spans : [];

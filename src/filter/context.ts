@@ -4,8 +4,8 @@
 import type { Span } from "../base/source-text.ts";
 import { Fault } from "./fault.ts";
 import type { Layers } from "./layers.ts";
-import type { Slot } from "./predicate.ts";
 import type { Resolver } from "./names.ts";
+import type { Slot } from "./predicate.ts";
 
 /** Advice about an expression that compiles but may not mean what it seems to. */
 export interface Warning {

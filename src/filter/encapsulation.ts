@@ -49,7 +49,8 @@ function vlan(c: Context, id: number | undefined): Predicate {
   );
   const inBand = and(ofTags, id === undefined ? undefined : masked(network(c.layers, 0), 2, 0x0fff, id));
   const { layers } = c;
-  if (c.live && layers.vlans === 0 && layers.header.slot === undefined && !layers.tunnelled) return liveVlan(c, inBand, id);
+  if (c.live && layers.vlans === 0 && layers.header.slot === undefined && !layers.tunnelled)
+    return liveVlan(c, inBand, id);
   c.layers = {
     ...layers,
     type: layers.type && behind(layers.type, layers.link.wlan ? 0 : TAG_BYTES),
@@ -171,7 +172,12 @@ const VXLAN: Tunnel = {
 };
 
 function tunnel(c: Context, kind: Tunnel, vni: number | undefined): Predicate {
-  const inner = { tunnel: c.slot("tunnel"), header: c.slot("inner header"), type: c.slot("inner type"), payload: c.slot("inner payload") };
+  const inner = {
+    tunnel: c.slot("tunnel"),
+    header: c.slot("inner header"),
+    type: c.slot("inner type"),
+    payload: c.slot("inner payload"),
+  };
   const check = (port: Place, at: Place) =>
     and(
       equal(port, 2, kind.port),
@@ -204,4 +210,3 @@ function tunnel(c: Context, kind: Tunnel, vni: number | undefined): Predicate {
   };
   return and(or(v4, v6), kind.inner(inner));
 }
-

@@ -1,12 +1,28 @@
 /**
  * Terms about the frame: 802.2 and 802.11 types, packet filter logs, ATM and SS7 signalling, direction, interface.
  */
-import { ETHERNET_MTU } from "../link/ethertypes.ts";
+
 import { SKF_AD_OFF } from "../isa/limits.ts";
+import { ETHERNET_MTU } from "../link/ethertypes.ts";
 import type { FieldValue, NumberOrWord } from "./ast.ts";
 import type { Context } from "./context.ts";
 import { lane } from "./encapsulation.ts";
-import { alu, and, behind, bits, equal, load, masked, not, or, type Predicate, sameBytes, test, TRUE, type Value } from "./predicate.ts";
+import {
+  alu,
+  and,
+  behind,
+  bits,
+  equal,
+  load,
+  masked,
+  not,
+  or,
+  type Predicate,
+  sameBytes,
+  TRUE,
+  test,
+  type Value,
+} from "./predicate.ts";
 import { RELATIONS } from "./relation.ts";
 import { atmType, wlanDataFrame } from "./type-tests.ts";
 
@@ -51,21 +67,41 @@ function llcFrame(c: Context): Predicate {
 
 // 802.11 frame control
 
-const WLAN_TYPES: Readonly<Record<string, number>> = { mgt: 0x00, management: 0x00, ctl: 0x04, control: 0x04, data: 0x08 };
+const WLAN_TYPES: Readonly<Record<string, number>> = {
+  mgt: 0x00,
+  management: 0x00,
+  ctl: 0x04,
+  control: 0x04,
+  data: 0x08,
+};
 /** Subtypes as they stand in the first byte of frame control, by type. */
 const WLAN_SUBTYPES: ReadonlyMap<number, Readonly<Record<string, number>>> = new Map([
-  [0x00, {
-    "assoc-req": 0x00, "assoc-resp": 0x10, "reassoc-req": 0x20, "reassoc-resp": 0x30, "probe-req": 0x40,
-    "probe-resp": 0x50, beacon: 0x80, atim: 0x90, disassoc: 0xa0, disassociation: 0xa0, auth: 0xb0,
-    authentication: 0xb0, deauth: 0xc0, deauthentication: 0xc0,
-  }],
+  [
+    0x00,
+    {
+      "assoc-req": 0x00,
+      "assoc-resp": 0x10,
+      "reassoc-req": 0x20,
+      "reassoc-resp": 0x30,
+      "probe-req": 0x40,
+      "probe-resp": 0x50,
+      beacon: 0x80,
+      atim: 0x90,
+      disassoc: 0xa0,
+      disassociation: 0xa0,
+      auth: 0xb0,
+      authentication: 0xb0,
+      deauth: 0xc0,
+      deauthentication: 0xc0,
+    },
+  ],
   [0x04, { "ps-poll": 0xa0, rts: 0xb0, cts: 0xc0, ack: 0xd0, "cf-end": 0xe0, "cf-end-ack": 0xf0 }],
   [0x08, {
     data: 0x00, "data-cf-ack": 0x10, "data-cf-poll": 0x20, "data-cf-ack-poll": 0x30, null: 0x40, "cf-ack": 0x50,
     "cf-poll": 0x60, "cf-ack-poll": 0x70, "qos-data": 0x80, "qos-data-cf-ack": 0x90, "qos-data-cf-poll": 0xa0,
     "qos-data-cf-ack-poll": 0xb0, qos: 0xc0, "qos-cf-poll": 0xe0, "qos-cf-ack-poll": 0xf0,
   }],
-// biome-ignore format: a table
+  // biome-ignore format: a table
 ]);
 
 /** A name without regard to case, and with or without its hyphens. */
@@ -79,7 +115,10 @@ function lookUp(table: Readonly<Record<string, number>>, word: string): number |
 
 export function wlanType(c: Context, type: NumberOrWord | undefined, subtype: NumberOrWord | undefined): Predicate {
   if (!c.layers.link.wlan) {
-    c.fail(`'${type === undefined ? "subtype" : "type"}' not supported on ${c.linkName}`, "802.11 link-layer types supported only on 802.11");
+    c.fail(
+      `'${type === undefined ? "subtype" : "type"}' not supported on ${c.linkName}`,
+      "802.11 link-layer types supported only on 802.11",
+    );
   }
   const { header } = c.layers;
   if (type === undefined) {
@@ -97,27 +136,43 @@ export function wlanType(c: Context, type: NumberOrWord | undefined, subtype: Nu
 
 function wlanTypeNumber(c: Context, type: NumberOrWord): number {
   if (typeof type === "number") {
-    if ((type & ~0x0c) !== 0) c.fail(`invalid 802.11 type value 0x${type.toString(16).padStart(2, "0")}`, "0x00 management, 0x04 control, 0x08 data");
+    if ((type & ~0x0c) !== 0)
+      c.fail(
+        `invalid 802.11 type value 0x${type.toString(16).padStart(2, "0")}`,
+        "0x00 management, 0x04 control, 0x08 data",
+      );
     return type;
   }
-  return lookUp(WLAN_TYPES, type) ?? c.fail(`unknown 802.11 type name "${type}"`, `known names: ${Object.keys(WLAN_TYPES).join(" ")}`);
+  return (
+    lookUp(WLAN_TYPES, type) ??
+    c.fail(`unknown 802.11 type name "${type}"`, `known names: ${Object.keys(WLAN_TYPES).join(" ")}`)
+  );
 }
 
 function wlanSubtypeNumber(c: Context, typeBits: number, subtype: NumberOrWord): number {
   if (typeof subtype === "number") {
-    if ((subtype & ~0xf0) !== 0) c.fail(`invalid 802.11 subtype value 0x${subtype.toString(16).padStart(2, "0")}`, "the subtype is the upper four bits of the byte");
+    if ((subtype & ~0xf0) !== 0)
+      c.fail(
+        `invalid 802.11 subtype value 0x${subtype.toString(16).padStart(2, "0")}`,
+        "the subtype is the upper four bits of the byte",
+      );
     return subtype;
   }
   const names = WLAN_SUBTYPES.get(typeBits) ?? {};
-  return lookUp(names, subtype) ?? c.fail(`unknown 802.11 subtype name "${subtype}"`, `known names: ${Object.keys(names).join(" ")}`);
+  return (
+    lookUp(names, subtype) ??
+    c.fail(`unknown 802.11 subtype name "${subtype}"`, `known names: ${Object.keys(names).join(" ")}`)
+  );
 }
 
 const WLAN_DIRECTIONS: Readonly<Record<string, number>> = { nods: 0, tods: 1, fromds: 2, dstods: 3 };
 
 export function wlanDirection(c: Context, value: NumberOrWord): Predicate {
-  if (!c.layers.link.wlan) c.fail(`'dir' not supported on ${c.linkName}`, "frame direction supported only with 802.11 headers");
+  if (!c.layers.link.wlan)
+    c.fail(`'dir' not supported on ${c.linkName}`, "frame direction supported only with 802.11 headers");
   const bitsWanted = typeof value === "number" ? value : lookUp(WLAN_DIRECTIONS, value);
-  if (bitsWanted === undefined) c.fail("unknown 802.11 direction", `known names: ${Object.keys(WLAN_DIRECTIONS).join(" ")}`);
+  if (bitsWanted === undefined)
+    c.fail("unknown 802.11 direction", `known names: ${Object.keys(WLAN_DIRECTIONS).join(" ")}`);
   return masked(behind(c.layers.header, 1), 1, 0x03, bitsWanted);
 }
 
@@ -145,7 +200,10 @@ export function pfTerm(c: Context, field: string, value: NumberOrWord): Predicat
     const [at, size, what] = name;
     const text = String(value);
     if (text.length >= size) c.fail(`${what} can only be ${size - 1} characters`);
-    return sameBytes(behind(header, at), Uint8Array.from(text, (char) => char.charCodeAt(0)));
+    return sameBytes(
+      behind(header, at),
+      Uint8Array.from(text, (char) => char.charCodeAt(0)),
+    );
   }
   if (field === "rnr" || field === "srnr") return equal(behind(header, field === "rnr" ? 36 : 40), 4, Number(value));
   if (field === "reason") {
@@ -154,7 +212,8 @@ export function pfTerm(c: Context, field: string, value: NumberOrWord): Predicat
     return equal(behind(header, 3), 1, reason);
   }
   const action = PF_ACTIONS[String(value).toLowerCase()];
-  if (action === undefined) c.fail(`unknown PF action "${value}"`, `known actions: ${Object.keys(PF_ACTIONS).join(" ")}`);
+  if (action === undefined)
+    c.fail(`unknown PF action "${value}"`, `known actions: ${Object.keys(PF_ACTIONS).join(" ")}`);
   return equal(behind(header, 2), 1, action);
 }
 
@@ -180,7 +239,8 @@ export function signal(c: Context, word: string): Predicate {
   const unit = SS7_UNITS[word.replace(/^h(?!$)/, "")];
   if (unit !== undefined) return ss7Unit(c, word, unit);
   if (!c.layers.atm) c.unsupported(word);
-  const channel = (vci: readonly number[]) => and(equal({ offset: 1 }, 1, 0), or(...vci.map((n) => equal({ offset: 2 }, 2, n))));
+  const channel = (vci: readonly number[]) =>
+    and(equal({ offset: 1 }, 1, 0), or(...vci.map((n) => equal({ offset: 2 }, 2, n))));
   const messages = (types: readonly number[]) => or(...types.map((type) => equal({ offset: ATM_MESSAGE }, 1, type)));
   if (word === "connectmsg") return and(channel([5]), messages(ATM_CONNECT));
   if (word === "metaconnect") return and(channel([1]), messages(ATM_CONNECT.filter((type) => type !== 0x0f)));
@@ -244,7 +304,12 @@ function fieldRow(c: Context, field: string): FieldRow {
         encode: (v) => ((v & 0x3c00) >> 10) | ((v & 0x3fc) << 6) | ((v & 3) << 22),
       };
     case "dpc":
-      return { value: label(0xff3f0000), what: field, maximum: 0x3fff, encode: (v) => ((v & 0xff) << 24) | ((v & 0x3f00) << 8) };
+      return {
+        value: label(0xff3f0000),
+        what: field,
+        maximum: 0x3fff,
+        encode: (v) => ((v & 0xff) << 24) | ((v & 0x3f00) << 8),
+      };
     default:
       return { value: alu("and", load({ offset: sio + 4 }, 1), 0xf0), what: field, maximum: 15, encode: (v) => v << 4 };
   }
@@ -258,7 +323,11 @@ export function direction(c: Context, out: boolean): Predicate {
   const found = c.layers.link.direction;
   if (found !== undefined) return found(c.layers, out);
   const what = out ? "outbound" : "inbound";
-  if (!c.live) c.fail(`not a live capture, '${what}' not supported on ${c.linkName}`, "capture files of this link type do not say which way a packet went");
+  if (!c.live)
+    c.fail(
+      `not a live capture, '${what}' not supported on ${c.linkName}`,
+      "capture files of this link type do not say which way a packet went",
+    );
   const outgoing = test({ kind: "ancillary", k: SKF_AD_OFF + 4 }, "eq", PACKET_OUTGOING);
   return out ? outgoing : not(outgoing);
 }
@@ -266,6 +335,10 @@ export function direction(c: Context, out: boolean): Predicate {
 export function ifindex(c: Context, index: number): Predicate {
   const at = c.layers.link.ifindex;
   if (at !== undefined) return equal(behind(c.layers.header, at), 4, index);
-  if (!c.live) c.fail(`not a live capture, 'ifindex' not supported on ${c.linkName}`, "only Linux cooked v2 files hold interface indices");
+  if (!c.live)
+    c.fail(
+      `not a live capture, 'ifindex' not supported on ${c.linkName}`,
+      "only Linux cooked v2 files hold interface indices",
+    );
   return test({ kind: "ancillary", k: SKF_AD_OFF + 8 }, "eq", index);
 }

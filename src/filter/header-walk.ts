@@ -56,15 +56,20 @@ function walk(c: Context, ipv6: boolean, first: Value, start: Place): Walk {
 export function afterExtensions(walk: Walk, until?: number): Predicate {
   const { next, at, ipv6 } = walk;
   const step = (length: Value) =>
-    and(assign(walk.kept, load({ slot: at, offset: 0 }, 1)), assign(at, alu("add", length, read(at))), assign(next, read(walk.kept)));
+    and(
+      assign(walk.kept, load({ slot: at, offset: 0 }, 1)),
+      assign(at, alu("add", length, read(at))),
+      assign(next, read(walk.kept)),
+    );
   const units = (more: number, size: number) => alu("mul", alu("add", load({ slot: at, offset: 1 }, 1), more), size);
   const isOne = (...protos: number[]) => or(...protos.map((proto) => test(read(next), "eq", proto)));
   const { "ipv6-opts": options, "ipv6-route": route, "ipv6-frag": fragment, hopopt, ah } = IP_PROTOCOL;
   // A later fragment has no further headers: the walk ends in front of it, unless libpcap's meaning is wanted.
   const firstFragment = masked({ slot: at, offset: 2 }, 2, 0xfff8, 0);
-  const skipped = until === undefined
-    ? or(isOne(hopopt, options, route), and(isOne(fragment), firstFragment))
-    : isOne(hopopt, options, route, fragment);
+  const skipped =
+    until === undefined
+      ? or(isOne(hopopt, options, route), and(isOne(fragment), firstFragment))
+      : isOne(hopopt, options, route, fragment);
   const hop = or(ipv6 ? and(skipped, step(units(1, 8))) : undefined, and(isOne(ah), step(units(2, 4))));
   const steps: Predicate[] = [];
   for (let i = 0; i < DEPTH; i++) {
@@ -77,4 +82,3 @@ export function afterExtensions(walk: Walk, until?: number): Predicate {
 function read(slot: Slot): Value {
   return { kind: "slot", slot };
 }
-

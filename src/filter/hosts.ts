@@ -35,7 +35,8 @@ export function ipHost(c: Context, address: number, mask: number, q: Qualifiers)
   return or(
     ...legs.map((leg) => {
       const { type, source, destination } = ADDRESSES[leg];
-      const side = (offset: number) => () => and(linkProtocol(c, type), wordUnderMask(network(c.layers, offset), mask, address));
+      const side = (offset: number) => () =>
+        and(linkProtocol(c, type), wordUnderMask(network(c.layers, offset), mask, address));
       return mask === 0 ? linkProtocol(c, type) : directed(q.dir, side(source), side(destination));
     }),
   );
@@ -74,4 +75,3 @@ export function decnetHost(c: Context, address: number, dir: Direction | undefin
   };
   return and(linkProtocol(c, ETHERTYPE.decnet), directed(dir, forms(5, 17), forms(3, 9)));
 }
-

@@ -2,13 +2,14 @@
  * Text into tokens.  The longest match wins, and among equals the more special kind: `1.2.3.4.5` is a name,
  * `tcp-syn` one word, twelve hex digits a MAC address.
  */
-import { KEYWORDS, NAMED_NUMBERS, OPERATOR_WORDS, type Token, type TokenKind } from "./tokens.ts";
+
 import { parseIPv6 } from "./addresses.ts";
 import { Fault } from "./fault.ts";
+import { KEYWORDS, NAMED_NUMBERS, OPERATOR_WORDS, type Token, type TokenKind } from "./tokens.ts";
 
 const BLANK = /[ \t\r\n]+/y;
 const OPERATOR = /&&|\|\||>=|<=|!=|==|<<|>>|[-+*/%:[\]!<>()&|^=]/y;
-const HEX6 = String.raw`[0-9A-Fa-f]{1,2}`;
+const HEX6 = "[0-9A-Fa-f]{1,2}";
 const MAC48 = new RegExp(
   [":", "-", "\\."].map((by) => `${HEX6}(?:${by}${HEX6}){5}`).join("|") +
     "|[0-9A-Fa-f]{4}\\.[0-9A-Fa-f]{4}\\.[0-9A-Fa-f]{4}|[0-9A-Fa-f]{12}",
@@ -117,7 +118,8 @@ function ipv6At(text: string, at: number): string {
 function parseNumber(text: string, at: number): number {
   const span = { start: at, end: at + text.length };
   const base = /^0[xX]/.test(text) ? 16 : text.length > 1 && text[0] === "0" ? 8 : 10;
-  if (base === 8 && /[89]/.test(text)) throw new Fault(`number ${text} contains non-octal digit`, span, "a leading 0 means octal");
+  if (base === 8 && /[89]/.test(text))
+    throw new Fault(`number ${text} contains non-octal digit`, span, "a leading 0 means octal");
   const value = Number.parseInt(base === 16 ? text.slice(2) : text, base);
   const name = { 8: "octal", 10: "decimal", 16: "hexadecimal" }[base]!;
   if (value > 0xffffffff) throw new Fault(`${name} number ${text} overflows 32 bits`, span);

@@ -7,8 +7,8 @@
 import { ETHERTYPE, PPP_MPLS } from "../link/ethertypes.ts";
 import { linktypeRow } from "../link/linktypes.ts";
 import type { Layers } from "./layers.ts";
-import { alu, and, assign, behind, bits, effect, equal, load, masked, not, number, or } from "./predicate.ts";
 import type { Predicate, Slot } from "./predicate.ts";
+import { alu, and, assign, behind, bits, effect, equal, load, masked, not, number, or } from "./predicate.ts";
 import * as type from "./type-tests.ts";
 
 export interface LinkLayer {
@@ -87,18 +87,34 @@ const slipDirection: NonNullable<LinkLayer["direction"]> = (layers, out) => {
 // Families
 
 const ethernet: Row = {
-  type: 12, payload: 14, noSnap: 3, carries: type.ethernet,
-  mac: { source: 6, destination: 0 }, vlan: true, mpls: ETHERTYPE.mpls, llc: "length",
+  type: 12,
+  payload: 14,
+  noSnap: 3,
+  carries: type.ethernet,
+  mac: { source: 6, destination: 0 },
+  vlan: true,
+  mpls: ETHERTYPE.mpls,
+  llc: "length",
 };
 const shiftedEthernet = (by: number): Row => ({ ...ethernet, header: by, type: 12 + by, payload: 14 + by });
 const ppp: Row = { type: 2, payload: 4, carries: type.ppp };
 const raw: Row = { payload: 0, carries: type.version };
 const wlan: Row = {
-  payload: 24, network: 8, noSnap: 3, carries: type.wlan, wlan: true, vlan: true, llc: "wlan",
+  payload: 24,
+  network: 8,
+  noSnap: 3,
+  carries: type.wlan,
+  wlan: true,
+  vlan: true,
+  llc: "wlan",
   start: (slot, header) => wlanPayload(slot, header, false),
 };
 const juniper = (network: number, noSnap: number): Row => ({
-  payload: 0, network, noSnap, carries: type.juniper, direction: juniperDirection,
+  payload: 0,
+  network,
+  noSnap,
+  carries: type.juniper,
+  direction: juniperDirection,
 });
 /** PICs whose payload libpcap does not know: it computes with two unset offsets of -1. */
 const JUNIPER_UNKNOWN = juniper(-2, -2);
@@ -188,13 +204,17 @@ export function outermost(link: LinkLayer): Layers {
 }
 
 /** Ethernet that begins at a place, inside something else. */
-export function ethernetAt(header: Layers["header"]): Pick<Layers, "link" | "header" | "type" | "payload" | "network" | "noSnap"> {
+export function ethernetAt(
+  header: Layers["header"],
+): Pick<Layers, "link" | "header" | "type" | "payload" | "network" | "noSnap"> {
   const link = linkLayer(1);
   return { link, header, type: behind(header, 12), payload: behind(header, 14), network: 0, noSnap: 3 };
 }
 
 /** PPP's protocol field at a place. */
-export function pppAt(header: Layers["header"]): Pick<Layers, "link" | "header" | "type" | "payload" | "network" | "noSnap"> {
+export function pppAt(
+  header: Layers["header"],
+): Pick<Layers, "link" | "header" | "type" | "payload" | "network" | "noSnap"> {
   return { link: linkLayer(9), header, type: header, payload: behind(header, 2), network: 0, noSnap: 0 };
 }
 

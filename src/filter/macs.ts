@@ -8,8 +8,8 @@ import type { Direction } from "./ast.ts";
 import type { Context } from "./context.ts";
 import { directed } from "./hosts.ts";
 import { network } from "./layers.ts";
-import { isIPv4, isIPv6 } from "./protocols.ts";
 import { and, behind, bits, equal, masked, not, or, type Place, type Predicate, sameBytes } from "./predicate.ts";
+import { isIPv4, isIPv6 } from "./protocols.ts";
 
 const BROADCAST = new Uint8Array(6).fill(0xff);
 const WHERE = "ethernet/FDDI/token ring/802.11/ATM LANE/Fibre Channel";
@@ -53,7 +53,8 @@ export function broadcast(c: Context, proto: string | undefined): Predicate {
     c.fail(`'${proto}' is not a valid qualifier for 'broadcast'`, "only link-layer/IP broadcast filters supported");
   }
   const { link, header, present } = c.layers;
-  if (link.arcnet !== undefined) return equal(behind(header, link.arcnet === 0 ? 1 : 3), 1, link.arcnet === 0 ? 0 : 255);
+  if (link.arcnet !== undefined)
+    return equal(behind(header, link.arcnet === 0 ? 1 : 3), 1, link.arcnet === 0 ? 0 : 255);
   if (link.wlan) return wlanHost(c, BROADCAST, "dst");
   if (link.mac === undefined) c.fail(`'broadcast' not supported on ${c.linkName}`, "not a broadcast link");
   return and(present, sameBytes(behind(header, link.mac.destination), BROADCAST));
@@ -64,7 +65,10 @@ export function multicast(c: Context, proto: string | undefined): Predicate {
   if (proto === "ip") return and(isIPv4(c), masked(network(c.layers, 16), 1, 0xf0, 0xe0));
   if (proto === "ip6") return and(isIPv6(c), equal(network(c.layers, 24), 1, 0xff));
   if (proto !== undefined && proto !== "link") {
-    c.fail(`'${proto}' is not a valid qualifier for 'multicast'`, "only IP multicast filters supported on ethernet/FDDI");
+    c.fail(
+      `'${proto}' is not a valid qualifier for 'multicast'`,
+      "only IP multicast filters supported on ethernet/FDDI",
+    );
   }
   const { link, header, present } = c.layers;
   if (link.arcnet === 0) return equal(behind(header, 1), 1, 0);
@@ -101,7 +105,11 @@ function wlanHost(c: Context, mac: Uint8Array, dir: Direction | undefined): Pred
       return and(bits(c.layers.header, 1, 0x08), hasSecondAddress(c), address(ADDR2));
     default: {
       const same = (place: Place) => sameBytes(place, mac);
-      return directed(dir, () => wlanSource(c, same), () => wlanDestination(c, same));
+      return directed(
+        dir,
+        () => wlanSource(c, same),
+        () => wlanDestination(c, same),
+      );
     }
   }
 }
@@ -134,4 +142,3 @@ function wlanSource(c: Context, is: (place: Place) => Predicate): Predicate {
   const data = and(bits(header, 1, 0x08), or(and(not(fromDS), at(ADDR2)), relayed));
   return and(not(bits(header, 1, 0x04)), or(and(not(bits(header, 1, 0x08)), at(ADDR2)), data));
 }
-

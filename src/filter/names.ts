@@ -64,7 +64,10 @@ export function isoProtocolNumber(c: Context, name: string): number {
 export function hostAddresses(c: Context, name: string): { ipv4: string[]; ipv6: string[] } {
   const found = c.resolver.host?.(name) ?? [];
   if (found.length === 0) {
-    c.unknown(`unknown host '${name}'`, hyphenAdvice(name) ?? (c.resolver.host === undefined ? NO_RESOLVER : undefined));
+    c.unknown(
+      `unknown host '${name}'`,
+      hyphenAdvice(name) ?? (c.resolver.host === undefined ? NO_RESOLVER : undefined),
+    );
   }
   const unique = [...new Set(found)];
   return {

@@ -54,9 +54,20 @@ const DEFAULT_SNAPLEN = 262144;
  *
  * @throws {BpfError} `bad-argument` for an option of the wrong type or outside its range.
  */
-export function settle(expression: string, options: FilterOptions): { context: Context; snaplen: number; profile: ProfileName } {
+export function settle(
+  expression: string,
+  options: FilterOptions,
+): { context: Context; snaplen: number; profile: ProfileName } {
   if (typeof expression !== "string") throw badArgument("the expression is no string");
-  const { linktype = 1, snaplen = DEFAULT_SNAPLEN, netmask, live = false, resolver = {}, mode = "compatible", profile = "linux" } = options;
+  const {
+    linktype = 1,
+    snaplen = DEFAULT_SNAPLEN,
+    netmask,
+    live = false,
+    resolver = {},
+    mode = "compatible",
+    profile = "linux",
+  } = options;
   u32("linktype", linktype, 0xffff);
   u32("snaplen", snaplen, 0xffffffff);
   if (netmask !== undefined) u32("netmask", netmask, 0xffffffff);

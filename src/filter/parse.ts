@@ -6,8 +6,20 @@
  * Nesting is bounded, lists are not.
  */
 import type { Span } from "../base/source-text.ts";
-import type { Arithmetic, ArithmeticOperator, ChainLink, FieldValue, Id, Node, NumberOrWord } from "./ast.ts";
-import type { AddressType, Direction, Encapsulation, Qualifiers, Relop } from "./ast.ts";
+import type {
+  AddressType,
+  Arithmetic,
+  ArithmeticOperator,
+  ChainLink,
+  Direction,
+  Encapsulation,
+  FieldValue,
+  Id,
+  Node,
+  NumberOrWord,
+  Qualifiers,
+  Relop,
+} from "./ast.ts";
 import { Fault } from "./fault.ts";
 import { lex } from "./lex.ts";
 import { PROTOCOL_WORDS, type ProtocolWord, type Token } from "./tokens.ts";
@@ -16,7 +28,16 @@ import { PROTOCOL_WORDS, type ProtocolWord, type Token } from "./tokens.ts";
 export const MAX_DEPTH = 1000;
 
 /** How tight a binary operator binds; `%` and `^` are not here: they have no precedence. */
-const PRECEDENCE: Readonly<Record<string, number>> = { "|": 1, "&": 2, "<<": 3, ">>": 3, "+": 4, "-": 4, "*": 5, "/": 5 };
+const PRECEDENCE: Readonly<Record<string, number>> = {
+  "|": 1,
+  "&": 2,
+  "<<": 3,
+  ">>": 3,
+  "+": 4,
+  "-": 4,
+  "*": 5,
+  "/": 5,
+};
 const UNARY_MINUS = 6;
 const RELOPS = new Set([">", ">=", "=", "<=", "<", "!="]);
 const PROTOCOLS: ReadonlySet<string> = new Set(PROTOCOL_WORDS);
@@ -25,8 +46,23 @@ const TYPES = new Set(["host", "net", "port", "portrange"]);
 const LONE_TYPES = new Set(["proto", "protochain", "gateway"]);
 const ENCAPSULATIONS = new Set(["vlan", "mpls", "pppoed", "pppoes", "geneve", "vxlan"]);
 const SIGNALS = new Set([
-  "lane", "metac", "bcc", "oam", "oamf4", "oamf4ec", "oamf4sc", "sc", "ilmic", "connectmsg", "metaconnect",
-  "fisu", "lssu", "msu", "hfisu", "hlssu", "hmsu",
+  "lane",
+  "metac",
+  "bcc",
+  "oam",
+  "oamf4",
+  "oamf4ec",
+  "oamf4sc",
+  "sc",
+  "ilmic",
+  "connectmsg",
+  "metaconnect",
+  "fisu",
+  "lssu",
+  "msu",
+  "hfisu",
+  "hlssu",
+  "hmsu",
 ]);
 const FIELDS = new Set(["vpi", "vci", "sio", "opc", "dpc", "sls", "hsio", "hopc", "hdpc", "hsls"]);
 const PF_FIELDS = new Set(["on", "rset", "rnr", "srnr", "reason", "action"]);
@@ -100,7 +136,8 @@ class Parser {
     const start = this.#peek();
     const parsed = this.#item(place);
     if (parsed.type === "term") return parsed;
-    if (parsed.type === "number" && place.id) return this.#id(place, { kind: "number", value: parsed.value }, parsed.span);
+    if (parsed.type === "number" && place.id)
+      return this.#id(place, { kind: "number", value: parsed.value }, parsed.span);
     if (parsed.type === "number" && this.#peek().kind === "end") {
       this.#syntax(start, `a lone number is no test: write a qualifier in front of it, as in "port ${parsed.value}"`);
     }
@@ -120,7 +157,13 @@ class Parser {
     if (this.#isOperator("not")) {
       this.#at++;
       const { node, q, isId } = this.#termOrId(place);
-      return { type: "term", node: { kind: "not", term: node, start: start.start, end: node.end }, q, isId, parenthesised: false };
+      return {
+        type: "term",
+        node: { kind: "not", term: node, start: start.start, end: node.end },
+        q,
+        isId,
+        parenthesised: false,
+      };
     }
     if (!place.term) return this.#idItem(place);
     const primary = this.#primary(place);
@@ -232,7 +275,9 @@ class Parser {
     if (!this.#isOperator("and") && !this.#isOperator("or")) return word;
     const op = this.#next().text;
     if (this.#peek().text !== (word === "src" ? "dst" : "src")) {
-      this.#unexpected(`"${word} ${op}" goes on with "${word === "src" ? "dst" : "src"}", or needs an id in front of "${op}"`);
+      this.#unexpected(
+        `"${word} ${op}" goes on with "${word === "src" ? "dst" : "src"}", or needs an id in front of "${op}"`,
+      );
     }
     this.#at++;
     return op === "or" ? "src or dst" : "src and dst";
@@ -296,7 +341,9 @@ class Parser {
     }
     if (SIGNALS.has(word)) return { kind: "signal", word, ...this.#since(start) };
     if (PF_FIELDS.has(word)) {
-      const value = this.#numberOrWord(word === "reason" ? "either" : word === "rnr" || word === "srnr" ? "number" : "word");
+      const value = this.#numberOrWord(
+        word === "reason" ? "either" : word === "rnr" || word === "srnr" ? "number" : "word",
+      );
       return { kind: "pf", field: word, value, ...this.#since(start) };
     }
     switch (word) {
@@ -391,7 +438,10 @@ class Parser {
   }
 
   /** The operators behind a first operand that bind tighter than `minimum`. */
-  #operators(first: Parsed & { type: "number" | "arithmetic" }, minimum: number): Parsed & { type: "number" | "arithmetic" } {
+  #operators(
+    first: Parsed & { type: "number" | "arithmetic" },
+    minimum: number,
+  ): Parsed & { type: "number" | "arithmetic" } {
     let left = first;
     for (;;) {
       const token = this.#peek();
@@ -411,7 +461,8 @@ class Parser {
     if (right.kind === "number") {
       if (op.text === "/" && right.value === 0) throw new Fault("division by zero", right);
       if (op.text === "%" && right.value === 0) throw new Fault("modulus by zero", right);
-      if ((op.text === "<<" || op.text === ">>") && right.value > 31) throw new Fault("shift by more than 31 bits", right);
+      if ((op.text === "<<" || op.text === ">>") && right.value > 31)
+        throw new Fault("shift by more than 31 bits", right);
     }
     const depth = Math.max(left.depth, right.depth) + 1;
     if (depth > MAX_DEPTH) this.#tooDeep(op);
@@ -528,7 +579,8 @@ function adviceFor(tokens: readonly Token[], at: number): string | undefined {
   if (token.kind === "end") return before === undefined ? undefined : `something must follow "${before.text}"`;
   if (before?.kind === "name" && GLUED_MINUS.test(before.text)) return adviceForLoneId(before, undefined);
   if (token.text === ")") return "there is no parenthesis to close here";
-  const escaped = token.kind === "keyword" && before !== undefined && (before.text === "proto" || before.text === "protochain");
+  const escaped =
+    token.kind === "keyword" && before !== undefined && (before.text === "proto" || before.text === "protochain");
   if (escaped) return `"${token.text}" is a keyword; as a name it is written "\\${token.text}"`;
   return adviceForLoneId(token, before);
 }
@@ -547,7 +599,8 @@ function adviceForLoneId(token: Token, before: Token | undefined): string | unde
       if (GLUED_MINUS.test(token.text)) {
         return `"-" can be part of a name; write spaces around it, as in "${token.text.replace(/-/g, " - ")}"`;
       }
-      if (KEYWORD_ANY_CASE.has(token.text.toLowerCase())) return `keywords are lower case: "${token.text.toLowerCase()}"`;
+      if (KEYWORD_ANY_CASE.has(token.text.toLowerCase()))
+        return `keywords are lower case: "${token.text.toLowerCase()}"`;
       if (token.text.startsWith("eth.") || token.text.includes(".")) {
         return "this is the capture filter language, not Wireshark's display filters";
       }

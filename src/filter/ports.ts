@@ -13,12 +13,24 @@ import { firstFragment, isIPv4, isIPv6 } from "./protocols.ts";
 type Transport = "tcp" | "udp" | "sctp";
 
 /** Any port from `low` to `high`, of one transport or of all three. */
-export function ports(c: Context, transport: Transport | undefined, low: number, high: number, dir: Direction | undefined): Predicate {
+export function ports(
+  c: Context,
+  transport: Transport | undefined,
+  low: number,
+  high: number,
+  dir: Direction | undefined,
+): Predicate {
   c.atMost("port number", Math.max(low, high), 65535);
-  const numbers = (transport === undefined ? (["sctp", "tcp", "udp"] as const) : [transport]).map((t) => IP_PROTOCOL[t]);
+  const numbers = (transport === undefined ? (["sctp", "tcp", "udp"] as const) : [transport]).map(
+    (t) => IP_PROTOCOL[t],
+  );
   const proto = (place: Place) => or(...numbers.map((number) => equal(place, 1, number)));
   const sides = (at: Place) =>
-    directed(dir, () => within(at, low, high), () => within(behind(at, 2), low, high));
+    directed(
+      dir,
+      () => within(at, low, high),
+      () => within(behind(at, 2), low, high),
+    );
   return or(overIPv6(), and(isIPv4(c), proto(network(c.layers, 9)), firstFragment(c), sides(transport4(c.layers, 0))));
 
   function overIPv6(): Predicate {

@@ -4,8 +4,8 @@
 import { ETHERTYPE, NLPID, SAP } from "../link/ethertypes.ts";
 import { IP_PROTOCOL } from "../link/ip-protocols.ts";
 import type { Context } from "./context.ts";
-import { network } from "./layers.ts";
 import { afterExtensions, type Walk, walk4, walk6 } from "./header-walk.ts";
+import { network } from "./layers.ts";
 import { and, behind, equal, masked, or, type Predicate } from "./predicate.ts";
 import type { ProtocolWord } from "./tokens.ts";
 
@@ -145,7 +145,10 @@ export function protoNumber(c: Context, value: number, proto: ProtocolWord | und
 /** `[ip|ip6] protochain n`: a chain of extension headers with n in it, followed for a bounded number of steps. */
 export function protochain(c: Context, value: number, proto: ProtocolWord | undefined): Predicate {
   if (proto !== undefined && proto !== "ip" && proto !== "ip6") {
-    c.fail(`'${proto}' is not a valid qualifier for 'protochain'`, "bad protocol applied for 'protochain'; ip and ip6 are allowed");
+    c.fail(
+      `'${proto}' is not a valid qualifier for 'protochain'`,
+      "bad protocol applied for 'protochain'; ip and ip6 are allowed",
+    );
   }
   c.atMost("protocol number", value, 255);
   if (c.layers.payload.slot !== undefined) c.fail("'protochain' not supported with variable length headers");
@@ -163,4 +166,3 @@ export function firstFragment(c: Context): Predicate {
 function fragmentField(c: Context) {
   return { kind: "load", place: network(c.layers, 6), size: 2 } as const;
 }
-

@@ -4,9 +4,10 @@
  * The tests of the whole relation come first, then all of its loads.  As in libpcap, the tests that belong to the
  * right operand of an arithmetic operator are lost; scoped mode keeps them.
  */
+
+import type { AluOp, Condition } from "../isa/semantics.ts";
 import { ETHERTYPE } from "../link/ethertypes.ts";
 import { IP_PROTOCOL } from "../link/ip-protocols.ts";
-import type { AluOp, Condition } from "../isa/semantics.ts";
 import type { Arithmetic, ArithmeticOperator, Relop } from "./ast.ts";
 import type { Context } from "./context.ts";
 import { afterExtensions, type Walk, walk6 } from "./header-walk.ts";
@@ -62,9 +63,14 @@ function operand(c: Context, node: Arithmetic, walk: Walk | undefined): Operand 
       const a = operand(c, node.left, walk);
       const b = operand(c, node.right, walk);
       const value = alu(OPERATORS[node.op], a.value, b.value);
-      if (c.scoped) return { value, guard: a.guard === undefined && b.guard === undefined ? undefined : and(a.guard, b.guard) };
+      if (c.scoped)
+        return { value, guard: a.guard === undefined && b.guard === undefined ? undefined : and(a.guard, b.guard) };
       if (b.guard !== undefined) {
-        c.warn("lost-guard", `the value on the right of "${node.op}" is read without a test of its protocol, as libpcap does`, node.right);
+        c.warn(
+          "lost-guard",
+          `the value on the right of "${node.op}" is read without a test of its protocol, as libpcap does`,
+          node.right,
+        );
       }
       return { value, guard: a.guard };
     }
@@ -73,8 +79,29 @@ function operand(c: Context, node: Arithmetic, walk: Walk | undefined): Operand 
   }
 }
 
-const TRANSPORTS: ReadonlySet<ProtocolWord> = new Set(["tcp", "udp", "sctp", "icmp", "igmp", "igrp", "pim", "vrrp", "carp"]);
-const NETWORKS: ReadonlySet<ProtocolWord> = new Set(["ip", "arp", "rarp", "atalk", "decnet", "lat", "sca", "moprc", "mopdl", "ip6"]);
+const TRANSPORTS: ReadonlySet<ProtocolWord> = new Set([
+  "tcp",
+  "udp",
+  "sctp",
+  "icmp",
+  "igmp",
+  "igrp",
+  "pim",
+  "vrrp",
+  "carp",
+]);
+const NETWORKS: ReadonlySet<ProtocolWord> = new Set([
+  "ip",
+  "arp",
+  "rarp",
+  "atalk",
+  "decnet",
+  "lat",
+  "sca",
+  "moprc",
+  "mopdl",
+  "ip6",
+]);
 /** Transports that scoped mode also reads behind IPv6. */
 // biome-ignore format: a table
 const OVER_BOTH: Readonly<Partial<Record<ProtocolWord, number>>> = {
@@ -110,10 +137,17 @@ function index(c: Context, node: Arithmetic & { kind: "index" }, walk: Walk | un
     return { value: load(transport4(layers, 0), size, inner.value), guard };
   }
   if (proto === "icmp6") {
-    const guard = and(inner.guard, linkProtocol(c, ETHERTYPE.ip6), equal(network(layers, 6), 1, IP_PROTOCOL["ipv6-icmp"]));
+    const guard = and(
+      inner.guard,
+      linkProtocol(c, ETHERTYPE.ip6),
+      equal(network(layers, 6), 1, IP_PROTOCOL["ipv6-icmp"]),
+    );
     return { value: load(network(layers, 40), size, inner.value), guard };
   }
-  return c.fail("unsupported index operation", `${proto}[...] is not known; link, ip, ip6, arp, tcp, udp, icmp and others are`);
+  return c.fail(
+    "unsupported index operation",
+    `${proto}[...] is not known; link, ip, ip6, arp, tcp, udp, icmp and others are`,
+  );
 }
 
 /** tcp, udp or sctp bytes somewhere in a value.  Values nest at most as deep as the parser allows. */

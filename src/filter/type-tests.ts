@@ -11,7 +11,21 @@ import {
 } from "../link/ethertypes.ts";
 import type { Context } from "./context.ts";
 import type { Layers } from "./layers.ts";
-import { and, behind, bits, equal, FALSE, load, masked, not, or, type Predicate, sameBytes, test, TRUE } from "./predicate.ts";
+import {
+  and,
+  behind,
+  bits,
+  equal,
+  FALSE,
+  load,
+  masked,
+  not,
+  or,
+  type Predicate,
+  sameBytes,
+  TRUE,
+  test,
+} from "./predicate.ts";
 
 /** True when the payload is protocol P; undefined where the link layer can not tell. */
 export type TypeTest = (layers: Layers, proto: number, c: Context) => Predicate;

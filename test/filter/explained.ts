@@ -10,7 +10,12 @@ export interface Difference {
   readonly reason: string;
   /** "accepts": this compiler takes what libpcap refuses; "rejects": the other way round; "verdict". */
   readonly kind: "accepts" | "rejects" | "verdict";
-  readonly applies: (difference: { dlt: number; expression: string; packet: Uint8Array | undefined; theirs: string }) => boolean;
+  readonly applies: (difference: {
+    dlt: number;
+    expression: string;
+    packet: Uint8Array | undefined;
+    theirs: string;
+  }) => boolean;
 }
 
 const RUN_TIME_HEADERS = new Set([105, 117, 119, 127, 163, 192]);
@@ -36,15 +41,20 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     id: "bsd-loopback-family",
     cause: "version",
-    reason: "1.10.3 compares with Linux's AF_INET6 in this host's byte order; files hold the BSDs' values in either order",
+    reason:
+      "1.10.3 compares with Linux's AF_INET6 in this host's byte order; files hold the BSDs' values in either order",
     kind: "verdict",
     applies: ({ dlt, packet }) =>
-      BSD_LOOPBACK.has(dlt) && packet !== undefined && packet.length >= 4 && CONTESTED_FAMILIES.has(new DataView(packet.buffer, packet.byteOffset).getUint32(0)),
+      BSD_LOOPBACK.has(dlt) &&
+      packet !== undefined &&
+      packet.length >= 4 &&
+      CONTESTED_FAMILIES.has(new DataView(packet.buffer, packet.byteOffset).getUint32(0)),
   },
   {
     id: "bacnet",
     cause: "version",
-    reason: "1.10.3 tests for a magic number that is no part of BACnet MS/TP; later versions refuse protocols there and know its addresses",
+    reason:
+      "1.10.3 tests for a magic number that is no part of BACnet MS/TP; later versions refuse protocols there and know its addresses",
     kind: "rejects",
     applies: ({ dlt }) => dlt === 165,
   },
@@ -107,7 +117,8 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     id: "false-zero",
     cause: "bug",
-    reason: "libpcap takes the index in `x / ip[0]` or `x >> ip[40]` for the divisor or the shift count, and likewise in parentheses",
+    reason:
+      "libpcap takes the index in `x / ip[0]` or `x >> ip[40]` for the divisor or the shift count, and likewise in parentheses",
     kind: "accepts",
     applies: ({ theirs }) => /division by zero|modulus by zero|shift by more than 31/.test(theirs),
   },
@@ -116,14 +127,17 @@ export const DIFFERENCES: readonly Difference[] = [
     cause: "bug",
     reason: "libpcap adds the position of the 802.11 or Ethernet header to the number of an ancillary load",
     kind: "verdict",
-    applies: ({ dlt, expression }) => /inbound|outbound|ifindex/.test(expression) && (RUN_TIME_HEADERS.has(dlt) || dlt === 240 || dlt === 241),
+    applies: ({ dlt, expression }) =>
+      /inbound|outbound|ifindex/.test(expression) && (RUN_TIME_HEADERS.has(dlt) || dlt === 240 || dlt === 241),
   },
   {
     id: "shared-scratch",
     cause: "bug",
-    reason: "libpcap computes values in the scratch words that hold header positions: these are assigned first but reserved last",
+    reason:
+      "libpcap computes values in the scratch words that hold header positions: these are assigned first but reserved last",
     kind: "verdict",
-    applies: ({ dlt, expression }) => (RUN_TIME_HEADERS.has(dlt) && /[<>=]|geneve/.test(expression)) || /geneve.*[<>=]|[<>=].*geneve/.test(expression),
+    applies: ({ dlt, expression }) =>
+      (RUN_TIME_HEADERS.has(dlt) && /[<>=]|geneve/.test(expression)) || /geneve.*[<>=]|[<>=].*geneve/.test(expression),
   },
   {
     id: "registers",

@@ -2,13 +2,13 @@
  * The hand-written expressions, the link types they are tried on, and a generator of more from the grammar.
  */
 import { readFileSync } from "node:fs";
-import { Random } from "./random.ts";
+import type { Random } from "./random.ts";
 
 /** Every DLT the installed libpcap can do more than `link[]` on, and two it can not. */
 export const DLTS = [
-  0, 1, 6, 7, 8, 9, 10, 11, 12, 15, 16, 19, 50, 51, 99, 104, 105, 107, 108, 109, 113, 114, 117, 119, 122, 123, 127, 129, 130,
-  131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 147, 163, 164, 165, 166, 167, 168, 178, 179, 180, 181, 183, 192, 194, 197,
-  200, 226, 228, 229, 230, 232, 233, 234, 238, 240, 241, 276,
+  0, 1, 6, 7, 8, 9, 10, 11, 12, 15, 16, 19, 50, 51, 99, 104, 105, 107, 108, 109, 113, 114, 117, 119, 122, 123, 127, 129,
+  130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 147, 163, 164, 165, 166, 167, 168, 178, 179, 180, 181, 183,
+  192, 194, 197, 200, 226, 228, 229, 230, 232, 233, 234, 238, 240, 241, 276,
 ];
 
 /** The expressions of a file in test/filter/expressions. */
@@ -26,7 +26,29 @@ export function randomExpression(random: Random, depth = 3): string {
   return text;
 }
 
-const PROTOCOLS = ["ip", "ip6", "arp", "rarp", "tcp", "udp", "sctp", "icmp", "icmp6", "igmp", "pim", "ah", "esp", "iso", "stp", "ipx", "atalk", "aarp", "netbeui", "lat", "vrrp"];
+const PROTOCOLS = [
+  "ip",
+  "ip6",
+  "arp",
+  "rarp",
+  "tcp",
+  "udp",
+  "sctp",
+  "icmp",
+  "icmp6",
+  "igmp",
+  "pim",
+  "ah",
+  "esp",
+  "iso",
+  "stp",
+  "ipx",
+  "atalk",
+  "aarp",
+  "netbeui",
+  "lat",
+  "vrrp",
+];
 const DIRECTIONS = ["", "", "src ", "dst ", "src or dst ", "src and dst ", "dst and src "];
 
 function randomTerm(random: Random, depth: number): string {
@@ -53,9 +75,20 @@ function randomTerm(random: Random, depth: number): string {
     case 10:
       return random.pick(["less 100", "greater 60", "ip multicast", "ip6 multicast", "len > 50", "byte 5 = 3"]);
     case 11:
-      return random.pick(["ether ", "link "]) + random.pick(["host ", "src ", "dst "]) + random.pick(["1:2:3:4:5:6", "ff:ff:ff:ff:ff:ff"]);
+      return (
+        random.pick(["ether ", "link "]) +
+        random.pick(["host ", "src ", "dst "]) +
+        random.pick(["1:2:3:4:5:6", "ff:ff:ff:ff:ff:ff"])
+      );
     case 12:
-      return random.pick(["vlan", `vlan ${random.below(4096)}`, "mpls", `mpls ${random.below(1 << 20)}`, "pppoes", `pppoes ${random.below(65536)}`]);
+      return random.pick([
+        "vlan",
+        `vlan ${random.below(4096)}`,
+        "mpls",
+        `mpls ${random.below(1 << 20)}`,
+        "pppoes",
+        `pppoes ${random.below(65536)}`,
+      ]);
     case 13:
       return `net ${ipv6(random)}/128`;
     case 14:
@@ -79,11 +112,26 @@ function ipv4(random: Random): string {
 }
 
 function net(random: Random): string {
-  return random.pick(["10", "192.168", "10.0.0.0/8", "172.16.0.0/12", "10.1.2.0/24", "0.0.0.0/1", "10.0.0.0 mask 255.255.0.0"]);
+  return random.pick([
+    "10",
+    "192.168",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "10.1.2.0/24",
+    "0.0.0.0/1",
+    "10.0.0.0 mask 255.255.0.0",
+  ]);
 }
 
 function ipv6(random: Random): string {
-  return random.pick(["::1", "fe80::1", "2001:db8::1", "::", "::ffff:1.2.3.4", `2001:db8:${random.below(65536).toString(16)}::`]);
+  return random.pick([
+    "::1",
+    "fe80::1",
+    "2001:db8::1",
+    "::",
+    "::ffff:1.2.3.4",
+    `2001:db8:${random.below(65536).toString(16)}::`,
+  ]);
 }
 
 function value(random: Random, depth: number): string {

@@ -20,7 +20,12 @@ interface Run {
 }
 
 /** Up to `most` packets, beginning with the seeds, each meant to take another path; and shortened ones. */
-export function pathPackets(program: readonly Instruction[], seeds: readonly Uint8Array[], most: number, random: Random): Uint8Array[] {
+export function pathPackets(
+  program: readonly Instruction[],
+  seeds: readonly Uint8Array[],
+  most: number,
+  random: Random,
+): Uint8Array[] {
   const packets = [...seeds];
   const seen = new Set<string>();
   const ends = new Set<number>();
@@ -72,7 +77,7 @@ function walk(program: readonly Instruction[], packet: Uint8Array): Run {
     switch (code & 7) {
       case 0:
         if ((code & 0xe0) === 0x20 || (code & 0xe0) === 0x40) {
-          const size = { 0x00: 4, 0x08: 2, 0x10: 1 }[code & 0x18]!;
+          const size = { 0: 4, 8: 2, 16: 1 }[code & 0x18]!;
           const at = (code & 0xe0) === 0x40 ? (x + k) % 0x1_0000_0000 : k;
           if (k >= 0xfffff000 && (code & 0xe0) === 0x20) {
             a = 0;
@@ -111,7 +116,13 @@ function walk(program: readonly Instruction[], packet: Uint8Array): Run {
         }
         const condition = code & 0xf0;
         const taken =
-          condition === 0x10 ? a === operand : condition === 0x20 ? a > operand : condition === 0x30 ? a >= operand : (a & operand) !== 0;
+          condition === 0x10
+            ? a === operand
+            : condition === 0x20
+              ? a > operand
+              : condition === 0x30
+                ? a >= operand
+                : (a & operand) !== 0;
         const looked = field;
         steps.push({ pc: pc - 1, taken, edit: looked && (() => turned(packet, looked, condition, operand, taken)) });
         pc += taken ? insn.jt : insn.jf;
@@ -157,7 +168,13 @@ function alu(op: number, a: number, b: number): number | undefined {
 }
 
 /** The packet with the field set so that the test comes out the other way. */
-function turned(packet: Uint8Array, { at, size, mask }: { at: number; size: number; mask: number }, condition: number, operand: number, taken: boolean): Uint8Array {
+function turned(
+  packet: Uint8Array,
+  { at, size, mask }: { at: number; size: number; mask: number },
+  condition: number,
+  operand: number,
+  taken: boolean,
+): Uint8Array {
   const lowest = (mask & -mask) >>> 0 || 1;
   let wanted: number;
   if (condition === 0x40) wanted = taken ? 0 : (operand & mask) >>> 0;
