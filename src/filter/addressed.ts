@@ -231,8 +231,7 @@ function namedRange(c: Context, q: Qualifiers, text: string): Predicate {
   const ends = high === undefined ? [low!] : [low!, high];
   const found = ends.map((end) => {
     if (/^\d+$/.test(end)) return { port: Number(end), transport: undefined };
-    if (end === "") c.unknown(`unknown port in range '${text}'`, "both ends of a range are needed, as in 1-1023");
-    return portByName(c, end);
+    return portByName(c, end, `unknown port in range '${text}'`);
   });
   for (const { port } of found) c.atMost("port number", port, 65535);
   for (const { transport } of found) {

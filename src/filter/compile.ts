@@ -32,6 +32,6 @@ export function compileFilter(expression: string, options: FilterOptions = {}): 
   }
   const program = verify(instructions, { profile });
   const spans = options.optimize === undefined ? lowered.spans : [];
-  const warnings = [...context.warnings, ...advise(ast, predicate)];
-  return { program, instructions: program.instructions, spans, warnings, ast, predicate };
+  advise(context, ast, predicate);
+  return { program, instructions: program.instructions, spans, warnings: context.warnings, ast, predicate };
 }

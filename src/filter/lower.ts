@@ -2,7 +2,7 @@
  * Predicates into instructions: simple and literal.  What can be better is the optimizer's business.
  *
  * Code is emitted from the last instruction to the first.  So the targets of a jump, which all lie further down, have
- * their place before the jump is made, and a target too far for 8 bits gets a `ja` of its own right behind the jump.
+ * their place before the jump is made, and a target too far for 8 bits gets a `ja` in reach.
  * Liveness comes for free the same way: a scratch word that is live at the start is a header position to compute
  * there, or one that some path would read unwritten and that is set to 0 there.
  */
@@ -29,7 +29,7 @@ export function lower(predicate: Predicate, snaplen: number): Lowered {
   return out.finish();
 }
 
-/** A place in the program, counted from its end: the number of instructions from there on. */
+/** A place in the program, counted from its end: the number of instructions from there on, at least 1. */
 type Label = number;
 
 const FARTHEST = 255;
@@ -56,6 +56,8 @@ class Emitter {
   /** Slots that are read, before they are written, from here on: a bit set; and the same at every label. */
   #live = 0;
   readonly #liveAt = new Map<Label, number>();
+  /** The latest `ja` to a label out of reach. */
+  readonly #trampolines = new Map<Label, Label>();
 
   return(k: number): Label {
     this.#live = 0;
@@ -313,7 +315,7 @@ class Emitter {
     return this.#code.length;
   }
 
-  /** A conditional jump; a target out of reach gets a trampoline behind it. */
+  /** A conditional jump; a target out of reach is reached by a trampoline. */
   #jump(code: number, k: number, yes: Label, no: Label): void {
     let [near, far] = [yes, no];
     for (;;) {
@@ -327,15 +329,26 @@ class Emitter {
     this.#spans.push(this.#span);
   }
 
+  /** A place in reach that leads to a target out of reach: one made before, or a new one behind the jump. */
   #trampoline(target: Label): Label {
+    const before = this.#trampolines.get(target);
+    // Another trampoline may still come between the jump and this one.
+    if (before !== undefined && this.#code.length - before < FARTHEST) return before;
+    // A copy of a `ret` would be as short, but Linux lets what was stored before a `ret` count for the code behind it.
+    this.#ja(target);
+    const label = this.#label();
+    this.#trampolines.set(target, label);
+    return label;
+  }
+
+  #ja(target: Label): void {
     this.#live = this.#liveAt.get(target)!;
     this.#emit(CODE.ja, this.#code.length - target);
-    return this.#label();
   }
 
   /** Goes on at a label: by falling into it where it is next. */
   #goto(target: Label): void {
     if (target === this.#code.length) this.#live = this.#liveAt.get(target)!;
-    else this.#trampoline(target);
+    else this.#ja(target);
   }
 }

@@ -27,13 +27,17 @@ export interface Resolver {
 const NO_RESOLVER = "no resolver is given; pass `resolver`, or write the address";
 
 /** A port and the transport it is for; undefined: any of TCP, UDP and SCTP. */
-export function portByName(c: Context, name: string): { port: number; transport: Transport | undefined } {
+export function portByName(
+  c: Context,
+  name: string,
+  unknown = `unknown port '${name}'`,
+): { port: number; transport: Transport | undefined } {
   const service = c.resolver.service?.(name) ?? serviceByName(name);
   const { tcp, udp, sctp } = service ?? {};
   if (tcp !== undefined) return { port: tcp, transport: udp === tcp ? undefined : "tcp" };
   if (udp !== undefined) return { port: udp, transport: "udp" };
   if (sctp !== undefined) return { port: sctp, transport: "sctp" };
-  return c.unknown(`unknown port '${name}'`, hyphenAdvice(name) ?? "the service is in no table; write its number");
+  return c.unknown(unknown, hyphenAdvice(name) ?? "the service is in no table; write its number");
 }
 
 export function ipProtocolNumber(c: Context, name: string): number {
