@@ -87,6 +87,13 @@ export const DIFFERENCES: readonly Difference[] = [
     applies: ({ dlt, expression }) => dlt === 192 && /type|dir/.test(expression),
   },
   {
+    id: "dsa",
+    cause: "version",
+    reason: "1.10.3 does not know the DSA tags of Ethernet switches",
+    kind: "accepts",
+    applies: ({ dlt }) => dlt === 281 || dlt === 284,
+  },
+  {
     id: "ppi-moved",
     cause: "bug",
     reason: "libpcap drops the test for 802.11 behind PPI, and the header position, when a moving keyword comes last",
