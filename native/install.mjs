@@ -3,42 +3,10 @@
 //   node native/install.mjs            a fitting prebuilt binary is kept; else node-gyp builds; else one line, exit 0
 //   node native/install.mjs --strict   builds from source and exits 1 when that fails, with node-gyp's output
 //   node native/install.mjs --strict --verbose     the same, showing node-gyp's output as it comes
-//
-// It runs before anything else of the package exists, so it imports nothing but Node.
 import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
-
-/** npm's own node-gyp, the project's, or the one beside npm. */
-function findNodeGyp() {
-  const require = createRequire(join(root, "package.json"));
-  const candidates = [
-    () => process.env.npm_config_node_gyp,
-    () => require.resolve("node-gyp/bin/node-gyp.js"),
-    () => join(dirname(process.execPath), "../lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js"),
-    () => join(dirname(process.execPath), "../share/nodejs/npm/node_modules/node-gyp/bin/node-gyp.js"),
-  ];
-  for (const candidate of candidates) {
-    try {
-      const path = candidate();
-      if (path !== undefined && existsSync(path)) return path;
-    } catch {
-      // not resolvable: the next one
-    }
-  }
-  return undefined;
-}
-
-/** The arguments of node-gyp; headers beside the running Node save a download. */
-function gypArguments() {
-  const prefix = dirname(dirname(process.execPath));
-  const headers = existsSync(join(prefix, "include/node/node_api.h"));
-  return ["rebuild", ...(headers ? [`--nodedir=${prefix}`] : [])];
-}
+import { join } from "node:path";
+import { findNodeGyp, ROOT, rebuildArguments } from "./gyp.mjs";
 
 /** The folder of a prebuilt binary for this machine, as src/kernel/load.ts looks for it. */
 function prebuildFolder() {
@@ -53,11 +21,11 @@ function prebuildFolder() {
 /** Builds, and says in one sentence why not: undefined when there is an addon afterwards. */
 function build({ strict, verbose }) {
   if (process.platform !== "linux") return `the kernel side needs Linux, this is ${process.platform}`;
-  if (!strict && existsSync(join(root, "prebuilds", prebuildFolder(), "cbpf.node"))) return undefined;
+  if (!strict && existsSync(join(ROOT, "prebuilds", prebuildFolder(), "cbpf.node"))) return undefined;
   const gyp = findNodeGyp();
   if (gyp === undefined) return "node-gyp was not found";
   const stdio = verbose ? "inherit" : "pipe";
-  const run = spawnSync(process.execPath, [gyp, ...gypArguments()], { cwd: root, encoding: "utf8", stdio });
+  const run = spawnSync(process.execPath, [gyp, ...rebuildArguments()], { cwd: ROOT, encoding: "utf8", stdio });
   if (run.status === 0) return undefined;
   const output = `${run.stdout ?? ""}${run.stderr ?? ""}`;
   if (strict) process.stderr.write(output);
