@@ -10,6 +10,8 @@ import { processTerminal, type Terminal } from "./terminal.ts";
 
 const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
   run: () => import("./run.ts"),
+  compile: () => import("./compile.ts"),
+  explain: () => import("./explain.ts"),
   asm: () => import("./asm.ts"),
   disasm: () => import("./disasm.ts"),
   convert: () => import("./convert.ts"),

@@ -8,7 +8,7 @@ import { advise } from "./advice.ts";
 import { check } from "./check.ts";
 import { reporting } from "./fault.ts";
 import { lower } from "./lower.ts";
-import { type CompiledFilter, type FilterOptions, settle } from "./options.ts";
+import { type CompiledFilter, type FilterOptions, rewritten, settle } from "./options.ts";
 import { parse } from "./parse.ts";
 
 /**
@@ -23,7 +23,7 @@ export function compileFilter(expression: string, options: FilterOptions = {}): 
   const ast = reporting(expression, () => parse(expression));
   const predicate = reporting(expression, () => check(ast, context));
   const lowered = reporting(expression, () => lower(predicate, snaplen));
-  const instructions = options.optimize?.(lowered.instructions) ?? lowered.instructions;
+  const { instructions, spans } = rewritten(lowered, options);
   if (profile === "linux" && instructions.length > BPF_MAXINSNS) {
     throw new BpfError(
       "limit",
@@ -31,7 +31,6 @@ export function compileFilter(expression: string, options: FilterOptions = {}): 
     );
   }
   const program = verify(instructions, { profile });
-  const spans = options.optimize === undefined ? lowered.spans : [];
   advise(context, ast, predicate);
   return { program, instructions: program.instructions, spans, warnings: context.warnings, ast, predicate };
 }

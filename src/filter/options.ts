@@ -11,6 +11,15 @@ import { linkLayer, outermost } from "./link-layers.ts";
 import type { Resolver } from "./names.ts";
 import type { Predicate } from "./predicate.ts";
 
+/** For each instruction the part of the expression it came from. */
+export type Spans = readonly (Span | undefined)[];
+
+/** What an optimizer gives. */
+export interface Rewritten {
+  readonly instructions: readonly Instruction[];
+  readonly spans?: Spans | undefined;
+}
+
 export interface FilterOptions {
   /** What stands at byte 0 of a packet: a LINKTYPE_* number, or the DLT_* number of the same; default 1, Ethernet. */
   readonly linktype?: number;
@@ -29,15 +38,18 @@ export interface FilterOptions {
   readonly mode?: "compatible" | "scoped";
   /** Whose rules the program must pass; default "linux".  "libpcap" knows no limit of 4096 instructions. */
   readonly profile?: ProfileName;
-  /** Rewrites the instructions before they are verified; their spans are then not known. */
-  readonly optimize?: (instructions: readonly Instruction[]) => readonly Instruction[];
+  /**
+   * Rewrites the instructions before they are verified.  A result with `spans`, as `optimize` gives, keeps the
+   * connection to the expression.
+   */
+  readonly optimize?: (instructions: readonly Instruction[], spans: Spans) => readonly Instruction[] | Rewritten;
 }
 
 export interface CompiledFilter {
   readonly program: VerifiedProgram;
   readonly instructions: readonly Instruction[];
-  /** For each instruction the part of the expression it came from; empty after `optimize`. */
-  readonly spans: readonly (Span | undefined)[];
+  /** For each instruction the part of the expression it came from; empty where an optimizer does not say. */
+  readonly spans: Spans;
   /** Advice on what the expression may not have meant. */
   readonly warnings: readonly Warning[];
   /** The syntax tree; undefined for an empty expression. */
@@ -74,6 +86,17 @@ export function settle(
   if (!MODES.has(mode)) throw badArgument(`mode ${JSON.stringify(mode)} is neither "compatible" nor "scoped"`);
   const context = new Context(outermost(linkLayer(linktype)), { scoped: mode === "scoped", live, netmask, resolver });
   return { context, snaplen, profile };
+}
+
+/** What is left of the lowered program behind the optimizer, if there is one. */
+export function rewritten(
+  lowered: Rewritten,
+  { optimize }: FilterOptions,
+): { instructions: readonly Instruction[]; spans: Spans } {
+  const result = optimize === undefined ? lowered : optimize(lowered.instructions, lowered.spans ?? []);
+  return "instructions" in result
+    ? { instructions: result.instructions, spans: result.spans ?? [] }
+    : { instructions: result, spans: [] };
 }
 
 function u32(name: string, value: unknown, maximum: number): void {
