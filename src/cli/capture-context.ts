@@ -5,8 +5,10 @@
  */
 
 import { readU16BE } from "../base/bytes.ts";
+import { BpfError } from "../base/errors.ts";
 import type { CaptureBatch } from "../capture/batch.ts";
-import { SKF_LL_OFF } from "../isa/limits.ts";
+import { usesContext } from "../jit/ir.ts";
+import { lower } from "../jit/lower.ts";
 import type { PacketBatch, VerifiedProgram } from "../program/engine.ts";
 import { Context } from "../vm/context.ts";
 
@@ -32,12 +34,14 @@ const LAYOUTS: ReadonlyMap<number, Layout> = new Map(
   ].map((layout): [number, Layout] => [layout.linktype, layout]),
 );
 
-/** True when a program looks at more than the packet's own bytes and length. */
-export function needsContext({ instructions, isa }: VerifiedProgram): boolean {
-  return instructions.some(({ code, k }) => {
-    const does = isa.known(code)?.does;
-    return does?.kind === "packet" ? does.at === "ind" || k >= SKF_LL_OFF : does?.kind === "msh" && k >= SKF_LL_OFF;
-  });
+/** True when a program may look at more than the packet's own bytes and length. */
+export function needsContext(program: VerifiedProgram): boolean {
+  try {
+    return usesContext(lower(program));
+  } catch (error) {
+    if (error instanceof BpfError && error.code === "unsupported") return true; // loops: nobody has looked
+    throw error;
+  }
 }
 
 /** A batch whose packets come with what the file says about them. */

@@ -136,3 +136,19 @@ export function redirect(ending: Ending, to: (block: number) => number): void {
       break;
   }
 }
+
+/** True when the code reads the packet's context. */
+export function usesContext({ blocks }: Lowered): boolean {
+  const kinds: ReadonlySet<Op["op"]> = new Set<Op["op"]>(["far", "field", "device", "ancillary", "extension"]);
+  return blocks.some(({ ops }) => ops.some((op) => kinds.has(op.op) || (op.op === "load-index" && !op.near)));
+}
+
+/** True when the code reads the context, or LEN, which a context may set. */
+export function asksContext(lowered: Lowered): boolean {
+  return usesContext(lowered) || usesLength(lowered);
+}
+
+/** True when the code reads LEN. */
+export function usesLength({ blocks }: Lowered): boolean {
+  return blocks.some(({ ops }) => ops.some((op) => op.op === "length"));
+}

@@ -12,7 +12,7 @@ import { BpfError } from "../base/errors.ts";
 import type { Register } from "../isa/opcodes.ts";
 import type { AluOp, Condition } from "../isa/semantics.ts";
 import { layOut } from "./control-flow.ts";
-import type { Block, Ending, Lowered, Op } from "./ir.ts";
+import { asksContext, type Block, type Ending, type Lowered, type Op, usesContext, usesLength } from "./ir.ts";
 
 /** Longest program, in instructions: V8's parser and optimiser slow down out of proportion beyond. */
 export const MOST_INSTRUCTIONS = 1000;
@@ -97,22 +97,6 @@ export function printBatch(lowered: Lowered): string {
     "};",
   ];
   return `${lines.join("\n")}\n`;
-}
-
-/** True when the code reads the packet's context. */
-export function usesContext({ blocks }: Lowered): boolean {
-  const kinds: ReadonlySet<Op["op"]> = new Set<Op["op"]>(["far", "field", "device", "ancillary", "extension"]);
-  return blocks.some(({ ops }) => ops.some((op) => kinds.has(op.op) || (op.op === "load-index" && !op.near)));
-}
-
-/** True when the code reads the context, or LEN, which a context may set. */
-export function asksContext(lowered: Lowered): boolean {
-  return usesContext(lowered) || usesLength(lowered);
-}
-
-/** True when the code reads LEN. */
-export function usesLength({ blocks }: Lowered): boolean {
-  return blocks.some(({ ops }) => ops.some((op) => op.op === "length"));
 }
 
 /** Declarations of the machine's registers; scratch cells that user code may look at are elements of M instead. */
