@@ -561,8 +561,10 @@ describe("tiers", () => {
 test("no allocation per packet: the heap stays where it is", () => {
   const packets = process.env.CBPF_LONG === "1" ? 10_000_000 : 300_000;
   const grown = runProgram("jit-heap", ["--expose-gc"], `${packets}`) as Record<string, number>;
-  // a number in a loop of this length would be 16 bytes a packet; compiling and inline caches take some kilobytes
-  for (const [form, bytes] of Object.entries(grown))
-    expect(bytes, `${form}: bytes for ${packets} packets`).toBeLessThan(packets);
+  // a heap number a packet would be 12 bytes each; compiling in the background may take a megabyte meanwhile
+  const limit = 2_000_000 + packets / 10;
+  for (const [form, bytes] of Object.entries(grown)) {
+    expect(bytes, `${form}: bytes for ${packets} packets`).toBeLessThan(limit);
+  }
   expect(Object.keys(grown)).toEqual(["match", "runBatch js", "runBatch wasm", "matchAt"]);
 }, 600_000);

@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command: Comman
   verify: () => import("./verify.ts"),
   analyze: () => import("./analyze.ts"),
   trace: () => import("./trace.ts"),
+  dump: () => import("./dump.ts"),
   conform: () => import("./conform.ts"),
   native: () => import("./native.ts"),
 };

@@ -1,0 +1,189 @@
+/**
+ * Captures in ranges: the ranges of a file are the file, and several threads give what one gives.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readCaptureSync } from "../src/capture/read.ts";
+import { pcapWriter } from "../src/capture/write-pcap.ts";
+import { pcapngWriter } from "../src/capture/write-pcapng.ts";
+import { type CaptureRange, filterRange, shardCapture } from "../src/cli/shards.ts";
+import { assemble } from "../src/text/assemble.ts";
+import { below, mulberry32, pick } from "./random-programs.ts";
+
+const FOLDER = mkdtempSync(join(tmpdir(), "cbpf-shards-"));
+afterAll(() => rmSync(FOLDER, { recursive: true }));
+const at = (name: string): string => join(FOLDER, name);
+const SHARED = [process.env.CBPF_SHARED, fileURLToPath(new URL("../../shared", import.meta.url))].find(
+  (path) => path !== undefined && existsSync(path),
+);
+
+const SOURCE = "ldh [12]\njeq #0x800, yes, no\nyes: ldb [23]\nret a\nno: ret #0";
+const PROGRAM: CaptureRange["program"] = assemble(SOURCE).map(({ code, jt, jf, k }) => [code, jt, jf, k]);
+
+/** Frames whose payloads look like record headers and blocks now and then: what a search for a cut must not take. */
+function frames(count: number, seed: number): { data: Uint8Array; originalLength: number; timestamp: bigint }[] {
+  const random = mulberry32(seed);
+  return Array.from({ length: count }, (_, i) => {
+    const data = new Uint8Array(14 + below(random, 400));
+    if (random() < 0.5) data.set([0x08, 0x00], 12);
+    if (data.length > 23) data[23] = pick(random, [0, 6, 17]);
+    for (let o = 30; o + 16 <= data.length && random() < 0.9; o += 16) {
+      new DataView(data.buffer).setUint32(o, 1_700_000_000, true);
+      data.set([1, 0, 0, 0, below(random, 3), 0, 0, 0, 8, 0, 0, 0], o + 4);
+    }
+    return { data, originalLength: data.length + 4, timestamp: (1_700_000_000n + BigInt(i)) * 1_000_000_000n };
+  });
+}
+
+const PACKETS = 3000;
+
+beforeAll(() => {
+  for (const unit of ["us", "ns"] as const) {
+    const pcap = pcapWriter({ linktype: 1, timestampUnit: unit });
+    for (const frame of frames(PACKETS, 1)) pcap.write(frame);
+    writeFileSync(at(`${unit}.pcap`), pcap.take());
+  }
+  const ng = pcapngWriter();
+  const first = ng.addInterface({ linktype: 1 });
+  frames(PACKETS, 2).forEach((frame, i) => {
+    if (i === 1500) ng.addInterface({ linktype: 101 });
+    ng.write({ ...frame, interfaceId: first + (i > 1500 && i % 3 === 0 ? 1 : 0) });
+  });
+  const section = ng.take();
+  writeFileSync(at("one.pcapng"), section);
+  writeFileSync(at("two.pcapng"), Buffer.concat([section, section]));
+});
+
+const FILES = ["us.pcap", "ns.pcap", "one.pcapng", "two.pcapng"];
+
+/** Packet numbers that the program picks, read in one go. */
+function pickedAtOnce(file: string): number[] {
+  const out: number[] = [];
+  for (const packet of readCaptureSync(readFileSync(file))) {
+    const { data } = packet;
+    if (data.length >= 24 && data[12] === 8 && data[13] === 0 && data[23] !== 0) out.push(packet.number);
+  }
+  return out;
+}
+
+/** The same from ranges, numbered as a joiner of ranges numbers them. */
+function pickedInRanges(ranges: readonly CaptureRange[]): { picked: number[]; damaged: number } {
+  const picked: number[] = [];
+  let packets = 0;
+  let damaged = 0;
+  for (const range of ranges) {
+    const result = filterRange({ ...(JSON.parse(JSON.stringify(range)) as CaptureRange), list: true });
+    if (range.first !== null) expect(range.first).toBe(packets + 1);
+    picked.push(...result.picked!.map((n) => (range.first === null ? n + packets : n)));
+    packets += result.packets;
+    if (result.damage !== undefined) damaged++;
+  }
+  return { picked, damaged };
+}
+
+describe.each(FILES)("%s", (name) => {
+  test.each([1, 1000, 20_000, 100_000, 1 << 30])(
+    "ranges of %i bytes are the file, in order, without a gap",
+    (bytes) => {
+      const ranges = shardCapture(at(name), { program: PROGRAM, bytes: Math.max(bytes, 2000) });
+      const size = readFileSync(at(name)).length;
+      if (bytes === 1 << 30) expect(ranges).toHaveLength(1);
+      else expect(ranges.length).toBeGreaterThan(Math.floor(size / Math.max(bytes, 2000) / 3));
+      expect(ranges.at(-1)!.end).toBe(size);
+      expect(ranges.slice(1).map(({ start }) => start)).toEqual(ranges.slice(0, -1).map(({ end }) => end));
+    },
+  );
+
+  test("ranges give together what the whole file gives", () => {
+    const { picked, damaged } = pickedInRanges(shardCapture(at(name), { program: PROGRAM, bytes: 50_000 }));
+    expect(damaged).toBe(0);
+    expect(picked.length).toBeGreaterThan(100);
+    expect(picked).toEqual(pickedAtOnce(at(name)));
+  });
+});
+
+test("a wrong cut and a damaged file show as damage where the reading stopped, with the file's own offset", () => {
+  const [first, second] = shardCapture(at("us.pcap"), { program: PROGRAM, bytes: 100_000 });
+  const result = filterRange({ ...first!, end: second!.start - 5 });
+  expect(result.damage?.what).toMatch(/^file ends \d+ bytes into a packet/);
+  const shifted = filterRange({ ...second!, start: second!.start + 3 });
+  expect(shifted.damage?.offset).toBeGreaterThanOrEqual(second!.start + 3);
+});
+
+test("what cannot be cut is one range", () => {
+  writeFileSync(at("short.pcap"), readFileSync(at("us.pcap")).subarray(0, 20));
+  writeFileSync(at("text"), "no capture\n".repeat(10_000));
+  for (const name of ["short.pcap", "text"]) {
+    expect(shardCapture(at(name), { program: PROGRAM, bytes: 1000 })).toHaveLength(1);
+  }
+  expect(filterRange(shardCapture(at("text"), { program: PROGRAM })[0]!).damage?.what).toMatch(/neither a pcap nor/);
+  expect(() => shardCapture(at("us.pcap"), { program: PROGRAM, bytes: 0 })).toThrow(/no size of a range/);
+});
+
+const DIST = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+
+describe.skipIf(!existsSync(DIST))(
+  `cbpf run --jobs${existsSync(DIST) ? "" : " (skipped: npm run build first)"}`,
+  () => {
+    const cbpf = (...args: string[]): { status: number | null; stdout: string; stderr: string } => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, [DIST, "run", ...args], { encoding: "utf8" });
+      return { status, stdout, stderr };
+    };
+    const large = (name: string): string => at(`large-${name}`);
+
+    beforeAll(() => {
+      // ranges are of 32 MiB: files of a little more than two
+      const pcap = readFileSync(at("us.pcap"));
+      const body = pcap.subarray(24);
+      const times = Math.ceil((70 << 20) / body.length);
+      writeFileSync(large("pcap"), Buffer.concat([pcap.subarray(0, 24), ...Array<Buffer>(times).fill(body)]));
+      const ng = readFileSync(at("one.pcapng"));
+      writeFileSync(large("pcapng"), Buffer.concat(Array<Buffer>(Math.ceil((70 << 20) / ng.length)).fill(ng)));
+      writeFileSync(large("cut"), readFileSync(large("pcap")).subarray(0, (70 << 20) - 3));
+      const broken = readFileSync(large("pcap"));
+      broken.fill(0xff, 20 << 20, (20 << 20) + 4096);
+      writeFileSync(large("broken"), broken);
+    });
+
+    test.each(["pcap", "pcapng", "cut", "broken"])("%s: every output is that of one thread", (name) => {
+      for (const flags of [["--count"], ["--count", "--invert"], ["--count", "--snaplen", "20"]]) {
+        const one = cbpf(...flags, SOURCE, large(name));
+        expect(cbpf(...flags, "--jobs", "2", SOURCE, large(name))).toEqual(one);
+        expect(one.status).toBe(name === "cut" || name === "broken" ? 3 : flags.includes("20") ? 1 : 0);
+      }
+    });
+
+    test("pcap: the packets written, and the lines printed, are the same", () => {
+      const rare = "ldb [23]\njeq #17, next, no\nnext: ld #len\njgt #412, yes, no\nyes: ret #64\nno: ret #0";
+      expect(cbpf("--json", "--jobs", "3", rare, large("pcap"))).toEqual(cbpf("--json", rare, large("pcap")));
+      expect(cbpf("-w", at("one.out"), rare, large("pcapng")).status).toBe(0);
+      expect(cbpf("-w", at("two.out"), "-j", "2", rare, large("pcapng")).status).toBe(0);
+      expect(readFileSync(at("two.out")).equals(readFileSync(at("one.out")))).toBe(true);
+    });
+  },
+);
+
+test("every shared capture gives the same in small ranges", () => {
+  if (SHARED === undefined) return console.log("skipped: no ../shared/captures");
+  for (const name of readdirSync(`${SHARED}/captures`).filter((n) => /\.pcap(ng)?$/.test(n))) {
+    const file = `${SHARED}/captures/${name}`;
+    const ranges = shardCapture(file, { program: PROGRAM, bytes: 3000 });
+    const whole = filterRange({ file, start: 0, end: readFileSync(file).length, first: 1, program: PROGRAM, head: [] });
+    const parts = ranges.map((range) => filterRange(range));
+    const wrong = parts.findIndex((part) => part.damage !== undefined);
+    if (wrong >= 0 && wrong < parts.length - 1) continue; // a joiner reads on from there; covered by `broken` above
+    expect(
+      parts.reduce((sum, part) => sum + part.packets, 0),
+      name,
+    ).toBe(whole.packets);
+    expect(
+      parts.reduce((sum, part) => sum + part.matched, 0),
+      name,
+    ).toBe(whole.matched);
+    expect(parts.at(-1)!.damage === undefined, name).toBe(whole.damage === undefined);
+  }
+});
