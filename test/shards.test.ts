@@ -2,7 +2,16 @@
  * Captures in ranges: the ranges of a file are the file, and several threads give what one gives.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,7 +19,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readCaptureSync } from "../src/capture/read.ts";
 import { pcapWriter } from "../src/capture/write-pcap.ts";
 import { pcapngWriter } from "../src/capture/write-pcapng.ts";
-import { type CaptureRange, filterRange, shardCapture } from "../src/cli/shards.ts";
+import { type CaptureRange, filterRange, filterRanges, shardCapture } from "../src/cli/shards.ts";
 import { assemble } from "../src/text/assemble.ts";
 import { below, mulberry32, pick } from "./random-programs.ts";
 
@@ -166,6 +175,54 @@ describe.skipIf(!existsSync(DIST))(
     });
   },
 );
+
+/** Files in docs/parallel.md: fences that name one. */
+function documentedFiles(): Map<string, string> {
+  const text = readFileSync(new URL("../docs/parallel.md", import.meta.url), "utf8");
+  return new Map([...text.matchAll(/```js file=(\S+)\n([\s\S]*?)```/g)].map((m) => [m[1]!, m[2]!]));
+}
+
+test("the example with piscina in docs/parallel.md runs", () => {
+  if (!existsSync(fileURLToPath(new URL("../node_modules/piscina", import.meta.url)))) {
+    return console.log("skipped: piscina is not installed");
+  }
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    exports: Record<string, { default: string }>;
+  };
+  if (exports["./shards"] === undefined || !existsSync(DIST)) {
+    return console.log("skipped: no cbpf/shards in package.json, or npm run build has not run");
+  }
+  const files = documentedFiles();
+  expect([...files.keys()]).toEqual(["filter-worker.mjs", "filter-day.mjs"]);
+  mkdirSync(at("node_modules"));
+  symlinkSync(root, at("node_modules/cbpf"));
+  symlinkSync(join(root, "node_modules/piscina"), at("node_modules/piscina"));
+  for (const [name, text] of files) writeFileSync(at(name), text);
+  const { stdout, stderr } = spawnSync(process.execPath, [at("filter-day.mjs"), at("us.pcap")], { encoding: "utf8" });
+  const ipv4 = [...readCaptureSync(readFileSync(at("us.pcap")))].filter(
+    ({ data }) => data.length >= 14 && data[12] === 8 && data[13] === 0,
+  ).length;
+  expect(stderr).toBe("");
+  expect(stdout).toMatch(new RegExp(`^${ipv4} IPv4 packets in [5-9] ranges\\n$`));
+});
+
+test("ranges that run anywhere are joined in order, and a wrong cut is put right", async () => {
+  const ranges = shardCapture(at("us.pcap"), { program: PROGRAM, bytes: 50_000 });
+  const wrong = ranges.map((range, i) => ({
+    ...range,
+    ...(i === 2 ? { end: range.end - 7 } : i === 3 ? { start: range.start - 7 } : {}),
+    list: true,
+  }));
+  for (const list of [wrong, ranges.map((range) => ({ ...range, list: true }))]) {
+    const picked: number[] = [];
+    for await (const result of filterRanges(list, filterRange)) {
+      expect(result.damage).toBeUndefined();
+      picked.push(...result.picked!);
+    }
+    expect(picked).toEqual(pickedAtOnce(at("us.pcap")));
+  }
+});
 
 test("every shared capture gives the same in small ranges", () => {
   if (SHARED === undefined) return console.log("skipped: no ../shared/captures");

@@ -15,8 +15,8 @@ import { captureBatches } from "./capture-file.ts";
 import { type Arguments, about, type Command, EXIT, UsageError } from "./command.ts";
 import { packetLine } from "./packet-line.ts";
 import { PROGRAM_OPTIONS, readProgram, refuseTwoStdins } from "./program-argument.ts";
-import { filterRanges } from "./shard-pool.ts";
-import { type CaptureRange, chunkArena, cutBatch, damaged, inArena, shardCapture } from "./shards.ts";
+import { RangePool } from "./shard-pool.ts";
+import { type CaptureRange, chunkArena, cutBatch, damaged, filterRanges, inArena, shardCapture } from "./shards.ts";
 import { styled, type Terminal } from "./terminal.ts";
 
 /** Milliseconds between progress lines. */
@@ -137,7 +137,8 @@ async function runRanges(
   args: Arguments,
   terminal: Terminal,
 ): Promise<void> {
-  const results = filterRanges(ranges, jobs);
+  const pool = new RangePool(Math.min(jobs, ranges.length));
+  const results = filterRanges(ranges, (range) => pool.run(range), 2 * jobs);
   try {
     if (ranges[0]!.list !== true) {
       for await (const { packets, matched, damage } of results) {
@@ -174,7 +175,7 @@ async function runRanges(
       await sink.flush(false);
     }
   } finally {
-    await results.return();
+    await pool.stop();
   }
 }
 

@@ -1,56 +1,24 @@
 /**
- * Ranges on worker threads, results in file order.
- *
- * At most two ranges a worker are under way, so memory does not grow with the file.  A range that reports damage is
- * read on to the end of the file, in one piece: either a cut was wrong, and that puts it right, or the file is
- * damaged, and it says where.
+ * Worker threads that filter ranges.
  */
 import { Worker } from "node:worker_threads";
 import type { CaptureRange, RangeResult } from "./shards.ts";
 
-/** Results of the ranges of one file, in order; the last one may report damage. */
-export async function* filterRanges(
-  ranges: readonly CaptureRange[],
-  jobs: number,
-): AsyncGenerator<RangeResult, void, undefined> {
-  const workers = Array.from({ length: Math.min(jobs, ranges.length) }, () => new RangeWorker());
-  try {
-    const underWay: Promise<RangeResult>[] = [];
-    let next = 0;
-    let packets = 0;
-    for (let i = 0; i < ranges.length; i++) {
-      while (next < ranges.length && next < i + 2 * workers.length) {
-        const promise = leastBusy(workers).run(ranges[next++]!);
-        promise.catch(() => {}); // an error is met when its turn comes
-        underWay.push(promise);
-      }
-      const range = ranges[i]!;
-      let result = await underWay.shift()!;
-      if (result.damage !== undefined && i < ranges.length - 1) {
-        result = await leastBusy(workers).run({ ...range, end: ranges.at(-1)!.end });
-        i = ranges.length;
-      }
-      yield renumbered(result, range.first === null ? packets : 0);
-      packets += result.packets;
-    }
-  } finally {
-    await Promise.all(workers.map((worker) => worker.stop()));
+/** Threads started at once; each range goes to the one with the least to do. */
+export class RangePool {
+  readonly #workers: readonly RangeWorker[];
+
+  constructor(threads: number) {
+    this.#workers = Array.from({ length: threads }, () => new RangeWorker());
   }
-}
 
-/** A result whose numbers count from packet 1 of the file. */
-function renumbered(result: RangeResult, packets: number): RangeResult {
-  if (packets === 0) return result;
-  const { picked, damage } = result;
-  return {
-    ...result,
-    ...(picked === undefined ? {} : { picked: picked.map((number) => number + packets) }),
-    ...(damage === undefined ? {} : { damage: { ...damage, packet: damage.packet + packets } }),
-  };
-}
+  run(range: CaptureRange): Promise<RangeResult> {
+    return this.#workers.reduce((best, worker) => (worker.load < best.load ? worker : best)).run(range);
+  }
 
-function leastBusy(workers: readonly RangeWorker[]): RangeWorker {
-  return workers.reduce((best, worker) => (worker.load < best.load ? worker : best));
+  async stop(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.stop()));
+  }
 }
 
 /** A thread, and who waits for its answers: it gives them in the order of the questions. */

@@ -130,6 +130,53 @@ export function filterRange(range: CaptureRange): RangeResult {
   return { packets, matched, ...(range.list === true ? { picked, verdicts: kept } : {}) };
 }
 
+/**
+ * Results of the ranges of one file, in order, from whatever runs ranges: a pool of threads, a queue, other machines.
+ * Packet numbers in them count from packet 1 of the file.
+ *
+ * At most `ahead` ranges are under way, so memory does not grow with the file.  A range that reports damage is run
+ * again to the end of the file, in one piece: either a cut was wrong, and that puts it right, or the file is damaged,
+ * and it says where; then the last result has `damage`.
+ *
+ * @param run  Gives the result of a range, as {@link filterRange} does.
+ */
+export async function* filterRanges(
+  ranges: readonly CaptureRange[],
+  run: (range: CaptureRange) => RangeResult | Promise<RangeResult>,
+  ahead = 4,
+): AsyncGenerator<RangeResult, void, undefined> {
+  const underWay: Promise<RangeResult>[] = [];
+  const start = async (range: CaptureRange): Promise<RangeResult> => run(range);
+  let next = 0;
+  let packets = 0;
+  for (let i = 0; i < ranges.length; i++) {
+    while (next < ranges.length && next < i + ahead) {
+      const promise = start(ranges[next++]!);
+      promise.catch(() => {}); // an error is met when its turn comes
+      underWay.push(promise);
+    }
+    const range = ranges[i]!;
+    let result = await underWay.shift()!;
+    if (result.damage !== undefined && i < ranges.length - 1) {
+      result = await start({ ...range, end: ranges.at(-1)!.end });
+      i = ranges.length;
+    }
+    yield renumbered(result, range.first === null ? packets : 0);
+    packets += result.packets;
+  }
+}
+
+/** A result whose numbers count from packet 1 of the file. */
+function renumbered(result: RangeResult, packets: number): RangeResult {
+  if (packets === 0) return result;
+  const { picked, damage } = result;
+  return {
+    ...result,
+    ...(picked === undefined ? {} : { picked: picked.map((number) => number + packets) }),
+    ...(damage === undefined ? {} : { damage: { ...damage, packet: damage.packet + packets } }),
+  };
+}
+
 /** Memory that chunks of a file are read into, where compiled filters read packets without a copy. */
 export function chunkArena(): Arena {
   return createArena({ bytes: CHUNK, packets: 4096, lengths: true });
