@@ -1,6 +1,7 @@
 // The conformance tools themselves, without a kernel: seeds repeat, generated programs are what they claim to be, an
 // engine that is wrong is found, and what is found gets small.
 import { describe, expect, test } from "vitest";
+import { MUTANTS, mutated } from "../scripts/mutants.mjs";
 import { Comparison } from "../src/conformance/compare.ts";
 import { readCorpusFile } from "../src/conformance/corpus.ts";
 import { writeCorpusFile } from "../src/conformance/corpus-write.ts";
@@ -381,4 +382,9 @@ test("exhaustive trials cover every code, every ancillary offset and every opera
   expect(offsets.size).toBeGreaterThanOrEqual(0x1000);
   expect(arithmetic.size).toBe(OPCODES.filter(({ does }) => ["alu", "neg", "branch"].includes(does.kind)).length);
   expect(trials).toBeGreaterThan(180_000);
+});
+
+test("every mutant of scripts/mutation-check.mjs fits the sources", () => {
+  for (const mutant of MUTANTS) expect(() => mutated(mutant), mutant[1]).not.toThrow();
+  expect(MUTANTS.length).toBeGreaterThanOrEqual(40);
 });

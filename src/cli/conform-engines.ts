@@ -15,7 +15,7 @@ import { interpreter } from "../interpreter/interpreter.ts";
 import { js } from "../jit/js-engine.ts";
 import { wasm } from "../jit/wasm-engine.ts";
 import { status } from "../kernel/load.ts";
-import { tapOracle, udpOracle } from "../kernel/network-oracle.ts";
+import { type NetworkOracle, tapOracle, udpOracle } from "../kernel/network-oracle.ts";
 import { unixOracle } from "../kernel/oracle.ts";
 import { PrivateNetwork } from "../kernel/private-network.ts";
 import type { Engine } from "../program/engine.ts";
@@ -46,8 +46,11 @@ const MARK = 0xfeed_beef;
 export interface Channel {
   readonly scene: Scene;
   readonly contestant: Contestant;
-  /** Part of the cases, compared with the other channels. */
-  readonly weight: number;
+}
+
+/** Part of the random cases that a channel gets, compared with the others. */
+export function weightOf(name: ChannelName): number {
+  return CHANNEL_SETTINGS[name].weight;
 }
 
 /** The interpreter: what everybody is compared with. */
@@ -73,25 +76,31 @@ export function channelMissing(name: ChannelName): string | undefined {
 }
 
 /**
- * Opens channels.
+ * Opens a channel.
  *
- * @throws {BpfError} `not-available` without the addon or the privilege that a channel needs.
+ * @throws {BpfError} `not-available` without the addon or the privilege that it needs.
  */
-export function openChannels(names: readonly ChannelName[], seed: number, cpus: number): Channel[] {
-  return names.map((name) => {
-    const { weight } = CHANNEL_SETTINGS[name];
-    const about = { name: `kernel-${name}`, version: `Linux ${release()}` };
-    if (name === "unix") {
-      const contestant = oracleContestant(unixOracle(), { ...about, cannotShow: beyondUnix, cpus });
-      return { scene: "unix", contestant, weight };
-    }
-    const oracle =
-      name === "udp4" || name === "udp6"
-        ? udpOracle(name === "udp4" ? 4 : 6, MARK)
-        : tapOracle(name === "tap-raw" ? "raw" : "dgram");
-    const { pool, contestant } = observe(oracle, packetsFor(name, seed), about);
-    return { scene: { name, pool }, contestant, weight };
-  });
+export function openChannel(name: ChannelName, seed: number, cpus: number): Channel {
+  const about = { name: `kernel-${name}`, version: `Linux ${release()}` };
+  if (name === "unix") {
+    const contestant = oracleContestant(unixOracle(), { ...about, cannotShow: beyondUnix, cpus });
+    return { scene: "unix", contestant };
+  }
+  const { pool, contestant } = observe(networkOracle(name), packetsFor(name, seed), about);
+  return { scene: { name, pool }, contestant };
+}
+
+function networkOracle(name: Exclude<ChannelName, "unix">): NetworkOracle {
+  switch (name) {
+    case "tap-raw":
+      return tapOracle("raw");
+    case "tap-dgram":
+      return tapOracle("dgram");
+    case "udp4":
+      return udpOracle(4, MARK);
+    case "udp6":
+      return udpOracle(6, MARK);
+  }
 }
 
 /** Frames for a tap, payloads for UDP. */

@@ -10,7 +10,7 @@ import { exhaustiveTrials } from "../conformance/exhaustive.ts";
 import { type RandomTrialOptions, randomTrial, type Scene } from "../conformance/random-trials.ts";
 import { reproduce } from "../conformance/reproduce.ts";
 import type { Contestant, Trial } from "../conformance/trial.ts";
-import { type Channel, type ChannelName, openChannels, otherContestants, referenceEngine } from "./conform-engines.ts";
+import { type ChannelName, openChannel, otherContestants, referenceEngine, weightOf } from "./conform-engines.ts";
 
 export interface Job {
   /** Engines beside the reference, and `--engine-cmd` commands. */
@@ -32,7 +32,6 @@ export interface Job {
   /** The one trial to run, of the scene that is named. */
   readonly only?: { readonly trial: number; readonly scene: string };
   readonly cpus: number;
-  readonly filters: RandomTrialOptions["filters"];
 }
 
 export interface JobResult {
@@ -54,119 +53,133 @@ const SLICE = 64;
 export async function runJob(job: Job, onProgress: (progress: Progress) => void): Promise<JobResult> {
   const reference = referenceEngine();
   const others = otherContestants(job.engines, job.commands);
-  const channels = openChannels(job.channels, job.seed, job.cpus);
-  const total = new Comparison([reference]);
-  const named = new Map<string, Contestant>(
-    [reference, ...others, ...channels.map((c) => c.contestant)].map((c) => [c.name, c]),
-  );
+  const corpus: CorpusFile[] = [];
+  for (const { path, name } of job.corpus) corpus.push(readCorpusFile(await readFile(path, "utf8"), name));
+  const runner = new Runner(job, reference, others, corpus, onProgress);
   try {
-    const runner = new Runner(job, total, onProgress);
-    const [first] = channels;
-    if (job.only === undefined) {
-      const fixed = [reference, ...others, ...(first === undefined ? [] : [first.contestant])];
-      await runner.corpus(fixed);
-      if (job.exhaustive) await runner.trials(fixed, exhaustiveTrials());
-    }
-    const scenes = scenesOf(channels, others.length > 0 || channels.length === 0);
-    for (const { scene, contestants, weight } of scenes) {
-      if (job.only !== undefined && nameOf(scene) !== job.only.scene) continue;
-      const list = [reference, ...contestants(others)];
-      if (job.only !== undefined)
-        await runner.trials(list, [randomTrial(job.seed, job.only.trial, { ...options(job), scene })]);
-      else await runner.random(list, scene, job.cases * weight);
-    }
-    for (const disagreement of total.disagreements.slice(0, MAX_SHRUNK)) {
-      const contestant = named.get(disagreement.contestant)!;
-      if (contestant === reference) continue;
-      const authority = contestant.name.startsWith("kernel") ? contestant : reference;
-      disagreement.bpft = await reproduce(disagreement, reference, contestant, authority);
-    }
-    const contestants = [...named.values()].map(({ name, version }) => ({ name, version }));
-    return { findings: total.findings(), contestants };
+    if (job.only === undefined) await runner.fixed();
+    for (const name of job.channels) await runner.channel(name);
+    // Engines that take any context have a scene of their own, as has the reference when it is alone.
+    if (others.length > 0 || job.channels.length === 0) await runner.random("anywhere", "anywhere", undefined);
+    return runner.result();
   } finally {
-    for (const contestant of named.values()) contestant.close?.();
+    for (const contestant of others) contestant.close?.();
   }
 }
 
-function options({ cpus, filters = [] }: Job): Omit<RandomTrialOptions, "scene"> {
-  return { cpus, filters };
-}
-
-function nameOf(scene: Scene): string {
-  return typeof scene === "object" ? scene.name : scene;
-}
-
-interface SceneShare {
-  readonly scene: Scene;
-  /** Who takes part beside the reference. */
-  contestants(others: readonly Contestant[]): Contestant[];
-  /** Part of the cases. */
-  readonly weight: number;
-}
-
-/** Each kernel channel has its scene; engines that take any context get one of their own. */
-function scenesOf(channels: readonly Channel[], anywhere: boolean): SceneShare[] {
-  const sum = channels.reduce((total, { weight }) => total + weight, 0) + (anywhere ? 1 : 0);
-  const shares: SceneShare[] = channels.map(({ scene, contestant, weight }) => ({
-    scene,
-    contestants: (others) => [...others, contestant],
-    weight: weight / sum,
-  }));
-  if (anywhere) shares.push({ scene: "anywhere", contestants: (others) => [...others], weight: 1 / sum });
-  return shares;
-}
+/** Part of the random cases for contexts of every kind, compared with the channels' weights. */
+const ANYWHERE_WEIGHT = 1;
 
 class Runner {
   readonly #job: Job;
+  readonly #reference: Contestant;
+  readonly #others: readonly Contestant[];
   readonly #total: Comparison;
   readonly #onProgress: (progress: Progress) => void;
+  readonly #corpus: readonly CorpusFile[];
+  readonly #contestants = new Map<string, { name: string; version: string }>();
+  #shrunk = 0;
 
-  constructor(job: Job, total: Comparison, onProgress: (progress: Progress) => void) {
+  constructor(
+    job: Job,
+    reference: Contestant,
+    others: readonly Contestant[],
+    corpus: readonly CorpusFile[],
+    onProgress: (progress: Progress) => void,
+  ) {
     this.#job = job;
-    this.#total = total;
+    this.#reference = reference;
+    this.#others = others;
+    this.#corpus = corpus;
     this.#onProgress = onProgress;
+    this.#total = new Comparison([reference]);
   }
 
-  /** Corpus files, shared out. */
-  async corpus(contestants: readonly Contestant[]): Promise<void> {
-    const files: CorpusFile[] = [];
-    for (const { path, name } of this.#job.corpus) files.push(readCorpusFile(await readFile(path, "utf8"), name));
-    await this.trials(contestants, files.map(corpusTrial));
+  result(): JobResult {
+    return { findings: this.#total.findings(), contestants: [...this.#contestants.values()] };
   }
 
-  /** This share of a list of trials. */
-  async trials(contestants: readonly Contestant[], trials: Iterable<Trial>): Promise<void> {
-    const { index, of } = this.#job.share;
+  /** The corpus and the exhaustive trials, shared out; of the kernel, AF_UNIX takes part. */
+  async fixed(): Promise<void> {
+    const { exhaustive, channels, seed, cpus } = this.#job;
+    if (this.#corpus.length === 0 && !exhaustive) return;
+    const unix = channels.includes("unix") ? openChannel("unix", seed, cpus).contestant : undefined;
+    const { share } = this.#job;
+    await this.#compare(unix, shared(this.#corpus.map(corpusTrial), share));
+    if (exhaustive) await this.#compare(unix, shared(exhaustiveTrials(), share));
+    unix?.close?.();
+  }
+
+  /** Random trials through a channel of the kernel. */
+  async channel(name: ChannelName): Promise<void> {
+    if (this.#isOver(new Comparison([]))) return;
+    if (this.#job.only !== undefined && this.#job.only.scene !== name) return;
+    const { scene, contestant } = openChannel(name, this.#job.seed, this.#job.cpus);
+    await this.random(name, scene, contestant);
+    contestant.close?.();
+  }
+
+  /** This share of a scene's random trials, until enough verdicts were compared. */
+  async random(name: ChannelName | "anywhere", scene: Scene, kernel: Contestant | undefined): Promise<void> {
+    const { seed, cpus, only, channels, cases, share } = this.#job;
+    const filters = this.#corpus.flatMap(({ name: file, instructions }) => (isFilter(file) ? [instructions] : []));
+    const settings: RandomTrialOptions = { scene, cpus, filters };
+    if (only !== undefined) {
+      if (only.scene === name) await this.#compare(kernel, [randomTrial(seed, only.trial, settings)]);
+      return;
+    }
+    const anywhere = this.#others.length > 0 || channels.length === 0 ? ANYWHERE_WEIGHT : 0;
+    const sum = channels.reduce((total, channel) => total + weightOf(channel), anywhere);
+    const weight = name === "anywhere" ? ANYWHERE_WEIGHT : weightOf(name);
+    await this.#compare(kernel, endless(seed, settings, share), (cases * weight) / sum);
+  }
+
+  /** Compares trials, up to a number of cases; then makes small what was found. */
+  async #compare(
+    kernel: Contestant | undefined,
+    trials: Iterable<Trial>,
+    cases = Number.POSITIVE_INFINITY,
+  ): Promise<void> {
+    const contestants = [this.#reference, ...this.#others, ...(kernel === undefined ? [] : [kernel])];
     const comparison = new Comparison(contestants);
-    if (this.#isOver(comparison, 0)) return;
-    let n = 0;
+    if (this.#isOver(comparison)) return;
     for (const trial of trials) {
-      if (this.#job.only === undefined && n++ % of !== index) continue;
+      if (comparison.cases >= cases) break;
       await comparison.run(trial);
-      if (this.#isOver(comparison, n)) break;
+      if (this.#isOver(comparison)) break;
     }
-    this.#total.merge(comparison.findings());
-  }
-
-  /** Random trials of a scene until `cases` verdicts were compared. */
-  async random(contestants: readonly Contestant[], scene: Scene, cases: number): Promise<void> {
-    const { seed, share } = this.#job;
-    const comparison = new Comparison(contestants);
-    if (this.#isOver(comparison, 0)) return;
-    const settings = { ...options(this.#job), scene };
-    for (let n = share.index; comparison.cases < cases; n += share.of) {
-      await comparison.run(randomTrial(seed, n, settings));
-      if (this.#isOver(comparison, n)) break;
+    for (const disagreement of comparison.disagreements) {
+      const contestant = contestants.find(({ name }) => name === disagreement.contestant)!;
+      if (contestant === this.#reference || this.#shrunk++ >= MAX_SHRUNK) continue;
+      const authority = contestant === kernel ? kernel : this.#reference;
+      disagreement.bpft = await reproduce(disagreement, this.#reference, contestant, authority);
     }
+    for (const { name, version } of contestants) this.#contestants.set(name, { name, version });
     this.#total.merge(comparison.findings());
   }
 
   /** True when no further trial is wanted; looks at the clock and reports progress now and then. */
-  #isOver({ cases, disagreed }: Comparison, n: number): boolean {
-    const { failFast, until, share } = this.#job;
+  #isOver({ cases, disagreed, trials }: Comparison): boolean {
+    const { failFast, until } = this.#job;
     if (failFast && this.#total.disagreed + disagreed > 0) return true;
-    if (Math.floor(n / share.of) % SLICE !== 0) return false;
+    if (trials % SLICE !== 0) return false;
     this.#onProgress({ cases: this.#total.cases + cases, disagreed: this.#total.disagreed + disagreed });
     return until !== undefined && Date.now() >= until;
   }
+}
+
+/** Random trials of a share, without an end. */
+function* endless(seed: number, settings: RandomTrialOptions, share: Job["share"]): Generator<Trial> {
+  for (let n = share.index; ; n += share.of) yield randomTrial(seed, n, settings);
+}
+
+/** Every `of`-th of a list. */
+function* shared(trials: Iterable<Trial>, { index, of }: Job["share"]): Generator<Trial> {
+  let n = 0;
+  for (const trial of trials) if (n++ % of === index) yield trial;
+}
+
+/** True for the corpus's whole programs, which random trials mutate. */
+function isFilter(name: string): boolean {
+  return /(^|\/)programs\/(?!libpcap)/.test(name);
 }

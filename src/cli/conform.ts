@@ -84,7 +84,6 @@ async function jobFrom(args: Arguments, terminal: Terminal, started: number): Pr
     cases: args.number("cases", 0, 1e12) ?? DEFAULT_CASES,
     share: { index: 0, of: 1 },
     cpus: availableParallelism(),
-    filters: [],
     ...(seconds === undefined ? {} : { until: started + 1000 * seconds }),
     ...(trial === undefined ? {} : { only: { trial, scene: args.text("scene") ?? "unix" } }),
   };
@@ -108,6 +107,9 @@ function chosen(args: Arguments, terminal: Terminal): Pick<Job, "engines" | "cha
     terminal.note(`cbpf conform: without kernel-${name}, ${missing}`);
     return false;
   });
+  if (names.includes("kernel") && list !== undefined && channels.length === 0) {
+    throw new UsageError(`--engines kernel: ${channelMissing("unix")}`);
+  }
   return { engines, channels };
 }
 

@@ -1,14 +1,18 @@
 /**
  * Trials that leave nothing out: every opcode, every ancillary offset in every mode, every border of every area in
- * every form of load, every arithmetic operation and condition on an edge grid.
+ * every form of load, every arithmetic operation and condition on an edge grid; and 48,000 attribute searches.
  *
  * All of them fit an AF_UNIX datagram socket, so that the kernel can be asked.
  */
+import { ANCILLARY } from "../isa/ancillary.ts";
 import { SKF_AD_OFF } from "../isa/limits.ts";
 import { CODE, OPCODES } from "../isa/opcodes.ts";
 import { type Instruction, jump, stmt } from "../program/instruction.ts";
-import { AREA_BORDERS } from "./generate.ts";
+import { AREA_BORDERS, constant } from "./generate.ts";
+import { attributePacket } from "./packets.ts";
+import { Random } from "./random.ts";
 import type { Sample, Trial } from "./trial.ts";
+import { UNIX_LINEAR_MAX, unixContext } from "./unix-context.ts";
 
 /** Every exhaustive trial, some 200,000. */
 export function* exhaustiveTrials(): Generator<Trial> {
@@ -16,6 +20,8 @@ export function* exhaustiveTrials(): Generator<Trial> {
   yield* ancillaryTrials();
   yield* borderTrials();
   yield* arithmeticTrials();
+  yield* pairTrials();
+  yield* attributeTrials(1, 1000, 48);
 }
 
 function trial(
@@ -135,12 +141,46 @@ export function* arithmeticTrials(): Generator<Trial> {
           const ends = [stmt(CODE.ret_k, 1), stmt(CODE.ret_k, 2), stmt(CODE.ret_k, 3)];
           if (does.src === "x") yield trial("arithmetic", name, [...loadBoth, jump(code, 0, jt, jf), ...ends], pairs);
           else {
+            // With the load in front, and with something between: engines run pairs of instructions as one.
             for (const k of OPERANDS) {
-              yield trial("arithmetic", name, [stmt(CODE.ldw_abs, 0), jump(code, k, jt, jf), ...ends], singles);
+              for (const between of [[], [stmt(CODE.tax), stmt(CODE.txa)]]) {
+                const program = [stmt(CODE.ldw_abs, 0), ...between, jump(code, k, jt, jf), ...ends];
+                yield trial("arithmetic", name, program, singles);
+              }
             }
           }
         }
         break;
+    }
+  }
+}
+
+/** A load, a mask or a test with a test behind it, as filters have them, and jumps to the second of the two. */
+export function* pairTrials(): Generator<Trial> {
+  const singles = OPERANDS.flatMap((a) => [plain(words(a)), plain(words(a).slice(0, 3))]);
+  const firsts = [
+    [stmt(CODE.ldw_abs, 0)],
+    [stmt(CODE.ldh_abs, 0)],
+    [stmt(CODE.ldh_abs, 2)],
+    [stmt(CODE.ldb_abs, 0)],
+    [stmt(CODE.ldb_abs, 3)],
+    [stmt(CODE.ldw_ind, 0)],
+    [stmt(CODE.ldh_ind, 2)],
+    [stmt(CODE.ldh_ind, 0xfff0_0000)],
+    [stmt(CODE.ldb_ind, 3)],
+    [stmt(CODE.ldw_abs, 0), stmt(CODE.and_k, 0x8000_ffff)],
+    [stmt(CODE.ldw_abs, 0), jump(CODE.jeq_k, 2, 2, 0)],
+  ];
+  for (const [n, first] of firsts.entries()) {
+    for (const { code, name, does } of OPCODES) {
+      if (does.kind !== "branch") continue;
+      for (const k of OPERANDS) {
+        // A shows at the end, so that a pair which forgets it is seen; the first byte chooses to enter in the middle.
+        const test = [jump(code, k, 0, 1), stmt(CODE.add_k, 1), stmt(CODE.add_k, 2), stmt(CODE.ret_a)];
+        yield trial("pairs", `${name} behind load ${n}`, [...first, ...test], singles);
+        const into = [stmt(CODE.ldb_abs, 0), jump(CODE.jset_k, 1, first.length, 0)];
+        yield trial("pairs", `${name} in the middle, load ${n}`, [...into, ...first, ...test], singles);
+      }
     }
   }
 }
@@ -151,4 +191,28 @@ function words(...values: readonly number[]): Uint8Array {
   const view = new DataView(bytes.buffer);
   for (const [i, value] of values.entries()) view.setUint32(4 * i, value);
   return bytes;
+}
+
+/**
+ * Searches for netlink attributes: `programs` searches, each in `packets` packets, NLATTR and NLATTR_NEST in turn.
+ */
+export function* attributeTrials(seed: number, programs: number, packets: number): Generator<Trial> {
+  const rows = ANCILLARY.filter(({ does }) => does.kind === "nlattr" || does.kind === "nlattr-nest");
+  for (let n = 0; n < programs; n++) {
+    const random = new Random(seed, n);
+    const { k, name } = rows[n % rows.length]!;
+    const start = random.oneIn(8) ? constant(random) : random.below(48);
+    const type = random.oneIn(8) ? constant(random) : random.below(6);
+    const search = [stmt(CODE.ld_imm, start), stmt(CODE.ldx_imm, type), stmt(random.pick(ABSOLUTE), k)];
+    const samples = Array.from({ length: packets }, () => {
+      const packet = attributePacket(random, random.oneIn(100) ? UNIX_LINEAR_MAX + random.below(3) : random.below(120));
+      return { packet, context: unixContext(packet) };
+    });
+    yield trial(
+      "attributes",
+      `${name} seed ${seed}, search ${n}`,
+      [...search, stmt(CODE.add_k, 100), stmt(CODE.ret_a)],
+      samples,
+    );
+  }
 }

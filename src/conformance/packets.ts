@@ -33,8 +33,8 @@ export function generatePacket(
   const size = packetLength(random, length, thresholds);
   const kind = random.below(8);
   if (kind === 0 && samples.length > 0) return mutated(random, random.pick(samples), size);
+  if (kind === 1) return attributePacket(random, size);
   const packet = new Uint8Array(size);
-  if (kind === 1) return attributes(random, packet);
   if (size > 4096) {
     // A long packet is about its length: a few bytes at both ends and a pattern between them.
     packet.fill(random.below(256));
@@ -72,8 +72,9 @@ function mutated(random: Random, sample: Uint8Array, size: number): Uint8Array {
   return packet;
 }
 
-/** Netlink attributes in host byte order, most of them well-formed, some with lengths that lie. */
-function attributes(random: Random, packet: Uint8Array): Uint8Array {
+/** `size` bytes of netlink attributes in host byte order, most of them well-formed, some with lengths that lie. */
+export function attributePacket(random: Random, size: number): Uint8Array {
+  const packet = new Uint8Array(size);
   const view = new DataView(packet.buffer);
   for (let i = 0; i < packet.length; i++) packet[i] = random.below(256);
   for (let at = 4 * random.below(3); at + 4 <= packet.length; ) {
