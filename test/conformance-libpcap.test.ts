@@ -42,7 +42,7 @@ const KNOWN: Readonly<Record<string, readonly RegExp[]>> = {
   "codes are checked by class and field": [/^reject\/unknown-opcode/],
   "a constant shift above 31 is taken": [/^reject\/shift-count/],
   "scratch cells are read before they are written": [/^reject\/scratch-(uninitialized|one-arm|falls-through-ret|ja)/],
-  "a jump may go back": [/^reject\/jump-range-ja-back$/],
+  "a jump may go back": [/^reject\/jump-range-ja-loop$/],
   "no length is too long": [/^reject\/program-length-4097$/],
   "an unknown ancillary offset is an offset": [/^reject\/ancillary-offset$/],
   "a shift by X above 31 gives 0": [/^alu\/(lsh|rsh)_x$/],
@@ -94,14 +94,15 @@ describe.skipIf(reason !== undefined)("libpcap", () => {
     for (const divergence of Object.keys(KNOWN)) expect(page).toContain(divergence.toLowerCase());
   });
 
-  test("agrees on what its own profile says, but for a constant shift that C leaves open", async () => {
+  test("agrees on what its own profile says, but for what C leaves open", async () => {
+    // A constant shift above 31, and cells that libpcap 1.10 leaves as they lie on the stack.
+    const open = ["programs/libpcap-shift", "programs/libpcap-scratch"];
     const files = corpusFiles().filter(
-      ({ profile, rejects }) => profile === "libpcap" && rejects.every((r) => r.rule !== "aborts-at-run"),
+      ({ name, profile, rejects }) =>
+        profile === "libpcap" && rejects.every((r) => r.rule !== "aborts-at-run") && !open.includes(name),
     );
-    const found = await disagreements(files.map(corpusTrial));
-    expect(
-      found.filter(({ trial }) => trial.origin !== "corpus programs/libpcap-shift").map(({ trial }) => trial.origin),
-    ).toEqual([]);
+    expect(files.length).toBeGreaterThan(3);
+    expect((await disagreements(files.map(corpusTrial))).map(({ trial }) => trial.origin)).toEqual([]);
   });
 
   // The generator finds divergences on its own, and `analyze` had warned of each.

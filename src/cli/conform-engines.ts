@@ -78,15 +78,16 @@ export function channelMissing(name: ChannelName): string | undefined {
 /**
  * Opens a channel.
  *
+ * @param packets  What a network channel observes, to draw from; default {@link POOL} random ones.
  * @throws {BpfError} `not-available` without the addon or the privilege that it needs.
  */
-export function openChannel(name: ChannelName, seed: number, cpus: number): Channel {
+export function openChannel(name: ChannelName, seed: number, cpus: number, packets = packetsFor(name, seed)): Channel {
   const about = { name: `kernel-${name}`, version: `Linux ${release()}` };
   if (name === "unix") {
     const contestant = oracleContestant(unixOracle(), { ...about, cannotShow: beyondUnix, cpus });
     return { scene: "unix", contestant };
   }
-  const { pool, contestant } = observe(networkOracle(name), packetsFor(name, seed), about);
+  const { pool, contestant } = observe(networkOracle(name), packets, about);
   return { scene: { name, pool }, contestant };
 }
 
@@ -105,6 +106,7 @@ function networkOracle(name: Exclude<ChannelName, "unix">): NetworkOracle {
 
 /** Frames for a tap, payloads for UDP. */
 function packetsFor(name: ChannelName, seed: number): Uint8Array[] {
+  if (name === "unix") return [];
   if (name.startsWith("tap")) return Array.from({ length: POOL }, (_, n) => randomFrame(seed, n));
   return Array.from({ length: POOL }, (_, n) => generatePacket(new Random(seed, n), 40, [], []));
 }

@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { constants } from "node:os";
 import { createInterface, type Interface } from "node:readline";
 import { toHex } from "../base/bytes.ts";
 import { BpfError } from "../base/errors.ts";
@@ -112,10 +113,15 @@ class CommandEngine {
       await Promise.race([once(child, "exit"), new Promise((resolve) => setTimeout(resolve, 200))]);
     }
     if (child.signalCode !== null) return child.signalCode;
-    if (child.exitCode !== null) return `exit status ${child.exitCode}`;
+    if (child.exitCode !== null) return signalOf(child.exitCode) ?? `exit status ${child.exitCode}`;
     child.kill("SIGKILL");
     return "";
   }
+}
+
+/** The shell reports a signal as 128 and its number. */
+function signalOf(status: number): string | undefined {
+  return Object.entries(constants.signals).find(([, number]) => status === 128 + number)?.[0];
 }
 
 /** The question without its number. */

@@ -193,6 +193,15 @@ function words(...values: readonly number[]): Uint8Array {
   return bytes;
 }
 
+/** PAY_OFFSET of packets that were seen somewhere; 0 is kept apart from a drop. */
+export function* payOffsetTrials(name: string, pool: readonly Sample[]): Generator<Trial> {
+  const { k } = ANCILLARY.find(({ does }) => does.kind === "pay-offset")!;
+  const program = [stmt(CODE.ldw_abs, k), stmt(CODE.add_k, 1000), stmt(CODE.ret_a)];
+  for (let at = 0; at < pool.length; at += 500) {
+    yield trial("pay-offset", `${name}, frames from ${at}`, program, pool.slice(at, at + 500));
+  }
+}
+
 /**
  * Searches for netlink attributes: `programs` searches, each in `packets` packets, NLATTR and NLATTR_NEST in turn.
  */
