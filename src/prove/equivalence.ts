@@ -2,7 +2,7 @@
  * Are two programs the same filter?  A proof, a packet that tells them apart, or "unknown".
  */
 import type { Engine, VerifiedProgram } from "../program/engine.ts";
-import { encodeProgram } from "./encode.ts";
+import { Definitions, encodeProgram } from "./encode.ts";
 import { comparePaths } from "./paths.ts";
 import { findPacket, type Witness } from "./question.ts";
 import type { SmtSolver } from "./solver.ts";
@@ -37,11 +37,12 @@ export async function verifyEquivalence(
 ): Promise<Equivalence> {
   const { solver, timeLimit = 10_000, engine } = options;
   const by = solver?.name ?? "paths";
-  const definitions = `${encodeProgram(a.instructions, "a")}\n${encodeProgram(b.instructions, "b")}`;
+  const definitions = new Definitions();
+  const [one, two] = [a, b].map((program) => encodeProgram(program.instructions, definitions));
   const found =
     solver === undefined
       ? comparePaths(a.instructions, b.instructions, timeLimit)
-      : await findPacket(solver, definitions, "(assert (not (= a_verdict b_verdict)))", timeLimit);
+      : await findPacket(solver, definitions, `(assert (not (= ${one} ${two})))`, timeLimit);
   if ("none" in found) return { result: "equal", by };
   if ("unknown" in found) return { result: "unknown", by, reason: found.unknown };
   const witness = found.found;

@@ -3,7 +3,7 @@
  */
 import { ANCILLARY } from "../isa/ancillary.ts";
 import { type PacketContext, packetContext } from "../program/packet-context.ts";
-import { fieldName, PRELUDE, word } from "./encode.ts";
+import { type Definitions, fieldName, PRELUDE, word } from "./encode.ts";
 import type { SmtSolver } from "./solver.ts";
 
 /** A packet with all that a filter can know about it. */
@@ -31,14 +31,18 @@ const PLAIN = "(assert (and (= wirelen caplen) (= before #x00000000)))";
  */
 export async function findPacket(
   solver: SmtSolver,
-  definitions: string,
+  definitions: Definitions,
   assertions: string,
   timeLimit: number,
 ): Promise<Found> {
-  const options = `(reset)\n(set-option :timeout ${Math.max(1, Math.round(timeLimit))})`;
-  const question = [options, PRELUDE, definitions, assertions].join("\n");
   const deadline = Date.now() + timeLimit;
-  const any = (await solver.run(`${question}\n(check-sat)`)).trim();
+  const ask = async (text: string): Promise<string> => {
+    const limit = Math.max(1, deadline - Date.now());
+    const script = ["(reset)", `(set-option :timeout ${limit})`, "(set-logic QF_AUFBV)", PRELUDE, text, assertions];
+    return (await solver.run(`${script.join("\n")}\n(check-sat)`)).trim();
+  };
+  if ((await ask(definitions.loose)).startsWith("unsat")) return { none: true };
+  const any = await ask(definitions.exact);
   if (any.startsWith("unsat")) return { none: true };
   if (!any.startsWith("sat")) return { unknown: any.startsWith("unknown") ? "the time limit was reached" : any };
   // There is one: find a short and plain one that says the same.

@@ -3,7 +3,7 @@
  */
 import type { VerifiedProgram } from "../program/engine.ts";
 import { NO_CONTEXT } from "../program/packet-context.ts";
-import { encodeProgram, word } from "./encode.ts";
+import { Definitions, encodeProgram, word } from "./encode.ts";
 import type { ProofOptions } from "./equivalence.ts";
 import { pathPackets } from "./paths.ts";
 import { findPacket, type Witness } from "./question.ts";
@@ -28,8 +28,8 @@ export type Solution =
  */
 export async function solve(programs: readonly VerifiedProgram[], options: SolveOptions = {}): Promise<Solution> {
   const { solver, timeLimit = 10_000, engine, verdict } = options;
-  const names = programs.map((_, i) => `p${i}`);
-  const definitions = programs.map((program, i) => encodeProgram(program.instructions, names[i]!)).join("\n");
+  const definitions = new Definitions();
+  const verdicts = programs.map((program) => encodeProgram(program.instructions, definitions));
   const wanted = (n: number) => (verdict === undefined ? n !== 0 : n === verdict >>> 0);
   const accepts = ({ packet, context }: Witness) =>
     engine === undefined || programs.every((program) => wanted(engine.load(program).run(packet, context())));
@@ -41,14 +41,10 @@ export async function solve(programs: readonly VerifiedProgram[], options: Solve
     }
     return { result: "unknown", reason: `no packet was found on ${MOST_PATHS} paths, which proves nothing` };
   }
-  const condition = (name: string) =>
-    verdict === undefined ? `(not (= ${name}_verdict ${word(0)}))` : `(= ${name}_verdict ${word(verdict)})`;
-  const found = await findPacket(
-    solver,
-    definitions,
-    `(assert (and ${names.map(condition).join(" ")} true))`,
-    timeLimit,
-  );
+  const condition = (term: string) =>
+    verdict === undefined ? `(not (= ${term} ${word(0)}))` : `(= ${term} ${word(verdict)})`;
+  const assertions = verdicts.map((term) => `(assert ${condition(term)})`).join("\n");
+  const found = await findPacket(solver, definitions, assertions, timeLimit);
   if ("none" in found) return { result: "none" };
   if ("unknown" in found) return { result: "unknown", reason: found.unknown };
   if (!accepts(found.found)) return { result: "unknown", reason: `${engine!.name} does not accept the packet found` };

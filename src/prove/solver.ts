@@ -17,12 +17,15 @@ export interface SmtSolver {
 /** The part of z3-solver's low-level interface that is used. */
 interface Z3Module {
   init(): Promise<{
-    readonly Z3: {
-      mk_config(): unknown;
-      mk_context(config: unknown): unknown;
-      eval_smtlib2_string(context: unknown, script: string): Promise<string>;
+    readonly Z3: { mk_config(): unknown; mk_context(config: unknown): unknown };
+    readonly em: {
+      readonly PThread: { terminateAllThreads(): void };
+      readonly HEAPU8: Uint8Array;
+      _malloc(bytes: number): number;
+      _free(at: number): void;
+      async_call(call: unknown, ...args: readonly unknown[]): Promise<string>;
+      readonly _async_Z3_eval_smtlib2_string: unknown;
     };
-    readonly em: { readonly PThread: { terminateAllThreads(): void } };
   }>;
 }
 
@@ -49,7 +52,17 @@ export async function loadZ3(
   const context = Z3.mk_context(Z3.mk_config());
   return {
     name: "z3",
-    run: (script) => Z3.eval_smtlib2_string(context, script),
+    async run(script) {
+      // The package's own eval_smtlib2_string leaves the text on a stack that is reused while z3 still reads it.
+      const at = em._malloc(script.length + 1);
+      for (let i = 0; i < script.length; i++) em.HEAPU8[at + i] = script.charCodeAt(i); // scripts are ASCII
+      em.HEAPU8[at + script.length] = 0;
+      try {
+        return await em.async_call(em._async_Z3_eval_smtlib2_string, context, at);
+      } finally {
+        em._free(at);
+      }
+    },
     close: () => em.PThread.terminateAllThreads(),
   };
 }
