@@ -182,8 +182,9 @@ export class Machine {
     const cell = this.#cellOf(value);
     const header = headerLengthOf(value);
     if (value.op === "const") this.#step(CODE.ldx_imm, value.k, [], PLACE_X, value);
-    else if (cell !== undefined) this.#step(CODE.ldx_mem, cell, [cell], PLACE_X, value);
+    // A move leaves a store that nothing else reads without a reader.
     else if (this.holds(PLACE_A, value)) this.#step(CODE.tax, 0, [PLACE_A], PLACE_X, value);
+    else if (cell !== undefined) this.#step(CODE.ldx_mem, cell, [cell], PLACE_X, value);
     else if (value.op === "length") this.#step(CODE.ldx_len, 0, [], PLACE_X, value);
     else if (header !== undefined && header.anchor === undefined) {
       this.#step(CODE.ldxb_msh, header.k, [], PLACE_X, value, true);

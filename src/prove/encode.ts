@@ -239,8 +239,7 @@ export function encodeProgram(instructions: readonly Instruction[], definitions:
           if (does.op === "add") slots[A] = definitions.sum(a, b);
           if (does.op === "sub" && does.src === "k") slots[A] = definitions.sum(a, word(-k));
           if (does.op === "add" || (does.op === "sub" && does.src === "k")) break;
-          const most = mostOf(does.op, definitions.most(a), definitions.most(b));
-          slots[A] = definitions.define("(_ BitVec 32)", `(${BINARY[does.op]} ${a} ${b})`, most);
+          slots[A] = operation(definitions, does.op, a, b);
           break;
         }
         case "msh":
@@ -267,7 +266,7 @@ export function encodeProgram(instructions: readonly Instruction[], definitions:
           const loaded = definitions.define("(_ BitVec 32)", term, 2 ** (8 * size) - 1);
           if (does.kind === "packet") slots[A] = loaded;
           else {
-            const words = definitions.define("(_ BitVec 32)", `(bvand ${loaded} ${word(15)})`, 15);
+            const words = operation(definitions, "and", loaded, word(15));
             slots[X] = definitions.define("(_ BitVec 32)", `(bvshl ${words} ${word(2)})`, 60);
           }
           break;
@@ -294,6 +293,20 @@ export function encodeProgram(instructions: readonly Instruction[], definitions:
   return verdicts.reduce((rest, { when, value }) => bits(`(ite ${when} ${value} ${rest})`), word(0));
 }
 
+/** `a op b` with one spelling: operands of a commutative operation in order, masks without bits that are 0 anyway. */
+function operation(definitions: Definitions, op: Exclude<AluOp, "lsh" | "rsh">, a: string, b: string): string {
+  const most = mostOf(op, definitions.most(a), definitions.most(b));
+  let operands = [a, b];
+  if (op === "and" && b.startsWith("#")) operands = [a, word(definitions.most(b) & upTo(definitions.most(a)))];
+  if (op === "and" || op === "or" || op === "xor" || op === "mul") operands.sort();
+  return definitions.define("(_ BitVec 32)", `(${BINARY[op]} ${operands.join(" ")})`, most);
+}
+
+/** All bits up to the highest that a number up to `most` can have. */
+function upTo(most: number): number {
+  return most === 0 ? 0 : U32_MAX >>> Math.clz32(most);
+}
+
 /** What the result of an operation never exceeds, given that of its operands. */
 function mostOf(op: AluOp, a: number, b: number): number {
   switch (op) {
@@ -303,7 +316,7 @@ function mostOf(op: AluOp, a: number, b: number): number {
       return Math.min(a, b);
     case "or":
     case "xor":
-      return 2 ** Math.ceil(Math.log2(Math.max(a, b) + 1)) - 1;
+      return upTo(Math.max(a, b));
     case "div":
       return a;
     case "mod":

@@ -20,6 +20,10 @@ const LENGTHS = [96, 1514, 65535];
 /** Bytes asked for at once. */
 const CHUNK = 1024;
 
+/** Questions without arrays go to the SAT solver; what the tactic can not do is left to the general one. */
+const BIT_BLAST =
+  "(check-sat-using (or-else (then simplify propagate-values solve-eqs elim-uncnstr bit-blast sat) smt))";
+
 /** A plain packet: as long on the wire as captured, nothing in front of it and no device. */
 const PLAIN = "(assert (and (= wirelen caplen) (= before #x00000000)))";
 
@@ -36,13 +40,13 @@ export async function findPacket(
   timeLimit: number,
 ): Promise<Found> {
   const deadline = Date.now() + timeLimit;
-  const ask = async (text: string): Promise<string> => {
+  const ask = async (text: string, check: string): Promise<string> => {
     const limit = Math.max(1, deadline - Date.now());
-    const script = ["(reset)", `(set-option :timeout ${limit})`, "(set-logic QF_AUFBV)", PRELUDE, text, assertions];
-    return (await solver.run(`${script.join("\n")}\n(check-sat)`)).trim();
+    const script = ["(reset)", `(set-option :timeout ${limit})`, PRELUDE, text, assertions, check];
+    return (await solver.run(script.join("\n"))).trim();
   };
-  if ((await ask(definitions.loose)).startsWith("unsat")) return { none: true };
-  const any = await ask(definitions.exact);
+  if ((await ask(definitions.loose, BIT_BLAST)).startsWith("unsat")) return { none: true };
+  const any = await ask(definitions.exact, "(check-sat)");
   if (any.startsWith("unsat")) return { none: true };
   if (!any.startsWith("sat")) return { unknown: any.startsWith("unknown") ? "the time limit was reached" : any };
   // There is one: find a short and plain one that says the same.
