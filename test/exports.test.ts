@@ -73,6 +73,15 @@ test("the lock file names no registry", () => {
   expect(readFileSync(`${ROOT}/package-lock.json`, "utf8")).not.toMatch(/"resolved"/);
 });
 
+test("the lock file knows the packages of every platform, or npm ci refuses it", () => {
+  const { packages } = JSON.parse(readFileSync(`${ROOT}/package-lock.json`, "utf8")) as {
+    packages: Record<string, { optionalDependencies?: Record<string, string> }>;
+  };
+  const wanted = Object.values(packages).flatMap(({ optionalDependencies = {} }) => Object.keys(optionalDependencies));
+  expect(wanted.length).toBeGreaterThan(0);
+  expect(wanted.filter((name) => packages[`node_modules/${name}`] === undefined)).toEqual([]);
+});
+
 test("nothing in the repository names a path of a machine", () => {
   const files = execFileSync("git", ["ls-files", "-z"], { cwd: ROOT, encoding: "utf8" }).split("\0").filter(Boolean);
   const texts = files.filter((name) => /\.(ts|mjs|md|json|cpp|h|c|gyp|sh|bpft|yml)$|^\.ci\/run$/.test(name));
