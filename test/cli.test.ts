@@ -156,6 +156,22 @@ describe("programs in and out", () => {
     expect(readFileSync(at("program.txt"), "utf8")).toBe("4\n40 0 0 12\n21 0 1 2048\n6 0 0 262144\n6 0 0 0\n");
   });
 
+  test("assembly on one line of the command: a semicolon ends an instruction", async () => {
+    const oneLine = IPV4.replaceAll("\n", "; ");
+    expect((await cbpf(["run", "--count", oneLine, at("frames.pcap")])).out).toBe("2\n");
+    expect((await cbpf(["asm", oneLine])).out).toBe("4,40 0 0 12,21 0 1 2048,6 0 0 262144,6 0 0 0\n");
+    expect((await cbpf(["asm", "ret #1 ; comment\nret #2"])).out).toBe("2,6 0 0 1,6 0 0 2\n");
+    expect((await cbpf(["disasm", "struct sock_filter f[] = { { 6, 0, 0, 1 } };"])).out).toBe("ret   #1\n");
+    expect((await cbpf(["asm", "ret #1; rte #2"])).err).toContain('line 2, column 2: unknown instruction "rte"');
+  });
+
+  test("the README's command lines run", async () => {
+    const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+    const programs = [...readme.matchAll(/^npx cbpf run '([^']*)'/gm)].map(([, program]) => program!);
+    expect(programs.length).toBeGreaterThan(0);
+    for (const program of programs) expect((await cbpf(["run", "-c", program, at("frames.pcap")])).out).toBe("1\n");
+  });
+
   test("disasm shows any bytes", async () => {
     const { status, out } = await cbpf(["disasm", "-"], Uint8Array.from([0xff, 0xee, 1, 2, 3, 0, 0, 0]));
     expect([status, out.trim()]).toEqual([0, ".word 0xeeff, 1, 2, 0x3"]);
@@ -246,9 +262,10 @@ describe("calls", () => {
   });
 });
 
-test("the program itself: a pipe that closes early is no error", () => {
+test("the program itself: a pipe that closes early is no error", { timeout: 300_000 }, () => {
   const dist = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
-  execFileSync("npx", ["tsc", "-p", "tsconfig.json"], { cwd: fileURLToPath(new URL("..", import.meta.url)) });
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.json"], { cwd: root });
   const run = spawnSync(
     "sh",
     ["-c", `'${process.execPath}' '${dist}' run 'ret #-1' '${at("frames.pcap")}' | head -n 1`],

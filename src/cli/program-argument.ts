@@ -73,7 +73,16 @@ async function contents(
   if (wanted === undefined && recognise(argument) === undefined) {
     throw new BpfError("bad-text", `${argument}: no such file, and no program in any of the forms`);
   }
-  return { name: "the argument", bytes: new TextEncoder().encode(argument) };
+  return { name: "the argument", bytes: new TextEncoder().encode(inlineText(argument, wanted)) };
+}
+
+/**
+ * Assembly on one line of a command: there `;` ends an instruction, `ldh [12]; ret a`.  In a text of several lines it
+ * starts a comment, as for bpf_asm.
+ */
+function inlineText(argument: string, wanted: ProgramFormat | undefined): string {
+  const isAssembly = (wanted ?? recognise(argument)) === "asm" && !argument.includes("\n");
+  return isAssembly ? argument.replaceAll(";", "\n") : argument;
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -261,7 +261,7 @@ async function fileSink(out: string, captures: readonly string[], terminal: Term
     const bytes = target.take();
     if (bytes.length === 0) return;
     if (file === undefined) await terminal.write(bytes);
-    else await file.write(bytes);
+    else await file.writeFile(bytes); // at the file's position; write() may write less than it is given
   };
   return {
     take: (batch, i) => target.write(batch, i),
