@@ -21,7 +21,7 @@ export interface DecodeOptions {
 }
 
 /**
- * The instructions in `bytes`, known or not.  Every program that ends with a return is detected right by "auto":
+ * The instructions in `bytes`, known or not.  "auto" is right for every program that Linux loads:
  * 06 00 and 00 06 are a return in one order only.
  *
  * @throws {BpfError} `bad-bytes` when the length is no multiple of 8; `bad-argument` for what is no Uint8Array.
