@@ -3,7 +3,7 @@
  * values it can touch, what its attach costs, and where other implementations would disagree.
  */
 import { type AncillaryRow, ancillaryAt } from "../isa/ancillary.ts";
-import { SKF_LL_OFF, SKF_NET_OFF } from "../isa/limits.ts";
+import { SKF_AD_OFF, SKF_LL_OFF, SKF_NET_OFF } from "../isa/limits.ts";
 import { type ControlFlowGraph, controlFlow, targets } from "../program/cfg.ts";
 import type { VerifiedProgram } from "../program/engine.ts";
 import { type AttachEstimate, type AttachOptions, estimateAttach } from "../verify/estimate.ts";
@@ -12,7 +12,7 @@ import { type Divergence, divergences } from "./divergences.ts";
 /** Bytes that one load can touch. */
 export interface TouchedBytes {
   readonly area: "packet" | "network" | "mac";
-  /** First byte, relative to the area's start; with `dynamic`, what X is added to. */
+  /** First byte, relative to the area's start; with `dynamic`, what X is added to, -4096 or more. */
   readonly from: number;
   /** Bytes. */
   readonly size: number;
@@ -26,10 +26,13 @@ export interface Analysis {
   readonly graph: ControlFlowGraph;
   /** Indices of the instructions that no path reaches, ascending. */
   readonly dead: readonly number[];
-  /** Instructions on the shortest and the longest path to an end; the longest is undefined for a program with loops. */
+  /**
+   * Instructions on the shortest and the longest path to a return.  A program with loops has no longest one, and when no
+   * path leads to a return the shortest is Infinity.
+   */
   readonly shortestPath: number;
   readonly longestPath: number | undefined;
-  /** Distinct loads of reachable code, ordered by area and position. */
+  /** Distinct loads of reachable code, ordered by area and position; without those that no packet can satisfy. */
   readonly touches: readonly TouchedBytes[];
   /** Scratch cells that reachable code writes or reads, ascending. */
   readonly scratch: readonly number[];
@@ -53,13 +56,9 @@ export function analyze(program: VerifiedProgram, options: AttachOptions = {}): 
   const ancillary = new Set<AncillaryRow>();
   const verdicts = new Set<number | "A">();
   const touches = new Map<string, TouchedBytes>();
-  let extended = false;
   for (const { code, k } of live) {
     const does = isa.known(code)?.does;
     switch (does?.kind) {
-      case undefined:
-        extended = true;
-        break;
       case "load-mem":
       case "store-mem":
         scratch.add(k);
@@ -73,13 +72,13 @@ export function analyze(program: VerifiedProgram, options: AttachOptions = {}): 
       case "packet": {
         const row = does.at === "abs" ? ancillaryAt(k) : undefined;
         if (row !== undefined) ancillary.add(row);
-        else if (does.at === "abs" && isa.ancillary(k) !== undefined) extended = true;
-        else touch(touches, k, does.size, does.at === "ind");
+        else if (does.at === "ind" || isa.ancillary(k) === undefined) touch(touches, k, does.size, does.at === "ind");
         break;
       }
     }
   }
 
+  const extended = instructions.some((insn) => isa.isExtension(insn)); // in dead code too: it is checked all the same
   return {
     length: instructions.length,
     graph,
@@ -89,7 +88,7 @@ export function analyze(program: VerifiedProgram, options: AttachOptions = {}): 
     scratch: [...scratch].sort((p, q) => p - q),
     ancillary: [...ancillary].sort((p, q) => p.offset - q.offset),
     verdicts: [...verdicts].sort((p, q) => (p === "A" ? 1 : q === "A" ? -1 : p - q)),
-    attach: extended || program.profile !== "linux" ? undefined : estimateAttach(program, options),
+    attach: program.profile !== "linux" || extended ? undefined : estimateAttach(program, options),
     divergences: divergences(program, alive),
   };
 }
@@ -97,8 +96,17 @@ export function analyze(program: VerifiedProgram, options: AttachOptions = {}): 
 const AREAS = ["packet", "network", "mac"] as const;
 
 function touch(touches: Map<string, TouchedBytes>, k: number, size: number, dynamic: boolean): void {
-  const area = k >= SKF_NET_OFF ? "network" : k >= SKF_LL_OFF ? "mac" : "packet";
-  const from = area === "network" ? k - SKF_NET_OFF : area === "mac" ? k - SKF_LL_OFF : k;
+  // X + k is taken modulo 2^32: the last 4096 values are what programs mean by X - 1 .. X - 4096
+  const negative = dynamic && k >= SKF_AD_OFF;
+  if (!dynamic && k >= 0x80000000 && k < SKF_LL_OFF) return; // every packet ends the program there
+  const area = negative || k < SKF_LL_OFF ? "packet" : k >= SKF_NET_OFF ? "network" : "mac";
+  const from = negative
+    ? k - 0x1_0000_0000
+    : area === "network"
+      ? k - SKF_NET_OFF
+      : area === "mac"
+        ? k - SKF_LL_OFF
+        : k;
   touches.set(`${area} ${from} ${size} ${dynamic}`, { area, from, size, dynamic });
 }
 

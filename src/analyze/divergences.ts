@@ -6,7 +6,7 @@
  */
 import { hex } from "../base/bytes.ts";
 import { ancillaryAt } from "../isa/ancillary.ts";
-import { BPF_MAXINSNS } from "../isa/limits.ts";
+import { BPF_MAXINSNS, SKF_LL_OFF } from "../isa/limits.ts";
 import type { Does } from "../isa/opcodes.ts";
 import type { VerifiedProgram } from "../program/engine.ts";
 import type { Instruction } from "../program/instruction.ts";
@@ -20,7 +20,7 @@ export interface Divergence {
   readonly rule: string;
   /** Instruction index; absent when it is about the whole program. */
   readonly index?: number;
-  /** Who does something else than Linux does. */
+  /** Who does something else than the others. */
   readonly differs: readonly Implementation[];
   readonly message: string;
 }
@@ -59,9 +59,9 @@ const TRAPS: readonly Trap[] = [
     rule: "negative-offset",
     differs: OTHERS,
     message:
-      "offsets from 0x80000000 up reach the NET and LL areas on Linux; libpcap returns 0, x/net/bpf refuses or returns 0",
+      "offsets from 0xffe00000 up reach the NET and LL areas on Linux; libpcap returns 0, x/net/bpf refuses or returns 0",
     applies: (does, { k }) =>
-      k >= 0x80000000 &&
+      k >= SKF_LL_OFF &&
       (does?.kind === "msh" || (does?.kind === "packet" && does.at === "abs" && ancillaryAt(k) === undefined)),
   },
   {

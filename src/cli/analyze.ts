@@ -58,7 +58,7 @@ function report(analysis: Analysis): string {
   const rows: [string, string][] = [
     ["instructions", `${length} in ${graph.blocks.length} blocks`],
     ["dead code", dead.length === 0 ? "none" : dead.join(" ")],
-    ["path", `${shortestPath} to ${longestPath ?? "any number of"} instructions`],
+    ["path", pathLength(shortestPath, longestPath)],
     ["packet bytes", touches.length === 0 ? "none" : touches.map(touched).join(", ")],
     ["scratch cells", scratch.length === 0 ? "none" : scratch.map((cell) => `M[${cell}]`).join(" ")],
     ["ancillary", ancillary.length === 0 ? "none" : ancillary.map(({ name }) => name).join(" ")],
@@ -80,9 +80,15 @@ function report(analysis: Analysis): string {
   return `${[...lines, agreement, ...differences].join("\n")}\n`;
 }
 
+function pathLength(shortest: number, longest: number | undefined): string {
+  if (shortest === Number.POSITIVE_INFINITY) return "none leads to a return";
+  return `${shortest} to ${longest ?? "any number of"} instructions`;
+}
+
 function touched({ area, from, size, dynamic }: TouchedBytes): string {
   const place = area === "packet" ? "" : `${area} `;
-  return `${place}${dynamic ? "X+" : ""}${from}${size === 1 ? "" : `..${dynamic ? "X+" : ""}${from + size - 1}`}`;
+  const at = (byte: number): string => (dynamic ? `X${byte < 0 ? "" : "+"}${byte}` : `${byte}`);
+  return `${place}${at(from)}${size === 1 ? "" : `..${at(from + size - 1)}`}`;
 }
 
 function coverageReport(program: Program, covered: Coverage): string {

@@ -93,6 +93,13 @@ export class InstructionSet {
     return ancillaryAt(k) ?? this.ancillaryExtensions.get(k);
   }
 
+  /** True when an instruction means what only its user knows: a registered code, or a registered ancillary load. */
+  isExtension({ code, k }: ExtensionOperands): boolean {
+    const does = KNOWN.get(code)?.does;
+    if (does === undefined) return this.extensions.has(code);
+    return does.kind === "packet" && does.at === "abs" && this.ancillaryExtensions.has(k);
+  }
+
   /**
    * A new set with one more instruction.
    *

@@ -104,11 +104,7 @@ export class Program {
 
   /** True when the program uses registered instructions or ancillary loads, which no kernel knows. */
   get usesExtensions(): boolean {
-    const { isa, instructions } = this.#verified;
-    return instructions.some(({ code, k }) => {
-      const does = isa.known(code)?.does;
-      return does === undefined || (does.kind === "packet" && does.at === "abs" && isa.ancillaryExtensions.has(k));
-    });
+    return this.instructions.some((insn) => this.isa.isExtension(insn));
   }
 
   /** Loads the program into an engine of the caller's choice; every filter has registers and scratch memory of its own. */
