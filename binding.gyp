@@ -15,7 +15,10 @@
             "native/sockets.cpp",
             "native/interfaces.cpp",
             "native/polls.cpp",
-            "native/deliver.cpp"
+            "native/deliver.cpp",
+            "native/rings.cpp",
+            "native/receive_block.cpp",
+            "native/foreign.cpp"
           ],
           # A worker that is being terminated cannot be thrown at: the exception is dropped with its thread.
           "defines": [

@@ -13,6 +13,9 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   add_namespaces(env, exports);
   add_polls(env, exports);
   add_deliver(env, exports);
+  add_rings(env, exports);
+  add_receive_block(env, exports);
+  add_foreign(env, exports);
   return exports;
 }
 

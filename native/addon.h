@@ -9,12 +9,14 @@
 
 #include "owned_fds.h"
 #include "polls.h"
+#include "rings.h"
 
 namespace cbpf {
 
 struct State {
   OwnedFds fds;
   Polls polls;  // destroyed before the descriptors they watch
+  std::shared_ptr<Rings> rings = std::make_shared<Rings>();
 };
 
 State& state(Napi::Env env);
@@ -25,5 +27,8 @@ void add_interfaces(Napi::Env env, Napi::Object exports);
 void add_namespaces(Napi::Env env, Napi::Object exports);
 void add_polls(Napi::Env env, Napi::Object exports);
 void add_deliver(Napi::Env env, Napi::Object exports);
+void add_rings(Napi::Env env, Napi::Object exports);
+void add_receive_block(Napi::Env env, Napi::Object exports);
+void add_foreign(Napi::Env env, Napi::Object exports);
 
 }  // namespace cbpf

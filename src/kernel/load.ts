@@ -74,6 +74,14 @@ export interface Addon {
   /** Pauses and resumes; a paused watch does not keep the event loop alive. */
   pollActive(fd: number, watching: boolean): Answer;
   pollClose(fd: number): Answer;
+  /** The memory of a TPACKET_V3 ring of `blockCount` blocks, which the kernel fills; `timeout` in ms. */
+  ringOpen(fd: number, blockSize: number, blockCount: number, timeout: number): ArrayBuffer | Answer;
+  /** Ends a ring; the buffer and its views have length 0 afterwards. */
+  ringClose(ring: ArrayBuffer): Answer;
+  /** Fills a block as a ring's with the messages that wait, one a slot; returns their number. */
+  receiveBlock(fd: number, block: Uint8Array, slotSize: number): Answer;
+  /** A descriptor of the same open file as a descriptor of another process. */
+  duplicateFd(pid: number, fd: number): Answer;
 }
 
 /** Every function of {@link Addon}; a binary that lacks one was built from other sources. */
@@ -101,6 +109,10 @@ const FUNCTIONS: Readonly<Record<keyof Addon, true>> = {
   pollRef: true,
   pollActive: true,
   pollClose: true,
+  ringOpen: true,
+  ringClose: true,
+  receiveBlock: true,
+  duplicateFd: true,
 };
 
 /** Oldest kernel served: SO_COOKIE came with 4.6, SO_ATTACH_REUSEPORT_CBPF with 4.5. */
