@@ -1,9 +1,10 @@
 /**
  * Where blocks of packets come from: a ring that the kernel fills, or memory of our own filled by recvmmsg().
  */
-import type { Addon } from "./load.ts";
-import { BLOCK_STATUS, type Block, blockAt } from "./live-batch.ts";
+
 import { ERRNO, succeed } from "./errno.ts";
+import { BLOCK_STATUS, type Block, blockAt } from "./live-batch.ts";
+import type { Addon } from "./load.ts";
 
 export interface BlockSource {
   /** The next filled block, valid until `release`; undefined when there is none at the moment. */

@@ -5,7 +5,15 @@ import { getSystemErrorName } from "node:util";
 import { BpfError } from "../base/errors.ts";
 
 /** The numbers that the policy here branches on; asm-generic/errno*.h, the same on every Linux that runs Node. */
-export const ERRNO = Object.freeze({ ENOENT: 2, EAGAIN: 11, ENOMEM: 12, EINVAL: 22, ENOPROTOOPT: 92, EISCONN: 106 });
+export const ERRNO = Object.freeze({
+  ENOENT: 2,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EINVAL: 22,
+  ENOPROTOOPT: 92,
+  ENOTSUP: 95,
+  EISCONN: 106,
+});
 
 /** The name of a negative answer: -22 is "EINVAL". */
 export function errnoName(answer: number): string {

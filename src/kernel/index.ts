@@ -15,7 +15,15 @@ export {
   type SteeringPoint,
   socketDrops,
 } from "./attach.ts";
+export {
+  type CaptureMode,
+  type CaptureOptions,
+  type CaptureStatistics,
+  capture,
+  LiveCapture,
+} from "./capture.ts";
 export type { Acceptance } from "./channel.ts";
+export { type CapturedPacket, LiveBatch, type VlanTag } from "./live-batch.ts";
 export { type KernelStatus, status } from "./load.ts";
 export {
   type NetlinkMessage,

@@ -117,18 +117,14 @@ export class LiveBatch implements PacketBatch {
         let offset = at + halves[(at + TP_MAC) >>> 1]!;
         let captured = words[word + TP_SNAPLEN / 4]!;
         let length = words[word + TP_LEN / 4]!;
-        if (
-          restoreVlan &&
-          captured >= MAC_ADDRESSES &&
-          (words[word + TP_STATUS / 4]! & TP_STATUS_VLAN_VALID) !== 0
-        ) {
+        if (restoreVlan && captured >= MAC_ADDRESSES && (words[word + TP_STATUS / 4]! & TP_STATUS_VLAN_VALID) !== 0) {
           offset -= VLAN_TAG;
           captured += VLAN_TAG;
           length += VLAN_TAG;
           putBackTag(bytes, offset, vlanOf(block, at));
         }
         table[2 * count] = offset;
-        table[2 * count + 1] = captured < snaplen ? captured : snaplen;
+        table[2 * count + 1] = Math.min(captured, snaplen);
         lengths[count] = length;
         headers[count] = at;
         count++;

@@ -112,7 +112,7 @@ export function openPacketSocket(options: PacketSocketOptions = {}): PacketSocke
   return openSocket(options, [AF_PACKET, kind, 0], "opening a packet socket", (addon, fd) => {
     setInt(addon, fd, SOL_PACKET, PACKET_AUXDATA, 1);
     if (options.ignoreOutgoing === true) setInt(addon, fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
-    const index = options.interface === undefined ? 0 : interfaceIndex(addon, fd, options.interface);
+    const index = options.interface === undefined ? 0 : interfaceNamed(addon, fd, options.interface).index;
     const bind = (): void => {
       succeed(addon.bindSocket(fd, linkAddress(protocol, index)), "bind", `binding to ${options.interface ?? "all"}`);
       if (options.promiscuous !== true) return;
@@ -133,7 +133,8 @@ export function openPacketSocket(options: PacketSocketOptions = {}): PacketSocke
   });
 }
 
-function checkFanout({ group, mode, program }: FanoutOptions): void {
+/** Refuses a fanout group that cannot be, before any system call. */
+export function checkFanout({ group, mode, program }: FanoutOptions): void {
   if (!Number.isInteger(group) || group < 0 || group > 0xffff) {
     throw new BpfError("bad-argument", `fanout group ${group} is outside 0..65535`);
   }
@@ -146,7 +147,8 @@ function checkFanout({ group, mode, program }: FanoutOptions): void {
   if (program !== undefined) plainInstructions(program);
 }
 
-function joinFanout(addon: Addon, fd: number, { group, mode, program }: FanoutOptions): void {
+/** Makes a bound packet socket a member. */
+export function joinFanout(addon: Addon, fd: number, { group, mode, program }: FanoutOptions): void {
   const argument = group | (FANOUT_MODES[mode] << 16);
   succeed(addon.setOption(fd, SOL_PACKET, PACKET_FANOUT, argument), "setsockopt", `joining fanout group ${group}`);
   if (program !== undefined) attachProgram(addon, fd, SOL_PACKET, PACKET_FANOUT_DATA, plainInstructions(program));
@@ -155,13 +157,13 @@ function joinFanout(addon: Addon, fd: number, { group, mode, program }: FanoutOp
 /** Longest interface name, bytes: IFNAMSIZ - 1. */
 const LONGEST_NAME = 15;
 
-function interfaceIndex(addon: Addon, fd: number, name: string): number {
+/** What the kernel says of an interface in the namespace of `fd`. */
+export function interfaceNamed(addon: Addon, fd: number, name: string): InterfaceInfo {
   const length = typeof name === "string" && !name.includes("\0") ? new TextEncoder().encode(name).length : 0;
   if (length < 1 || length > LONGEST_NAME) {
     throw new BpfError("bad-argument", `${JSON.stringify(name)} is no interface name of 1..${LONGEST_NAME} bytes`);
   }
-  const info = succeed(addon.interfaceInfo(fd, name), "ioctl", `asking for interface ${name}`) as InterfaceInfo;
-  return info.index;
+  return succeed(addon.interfaceInfo(fd, name), "ioctl", `asking for interface ${name}`) as InterfaceInfo;
 }
 
 const ETHERNET_HEADER = 14;
