@@ -23,6 +23,7 @@ export {
   LiveCapture,
 } from "./capture.ts";
 export type { Acceptance } from "./channel.ts";
+export { type FilteredSocket, type FilterSocketOptions, filterSocket } from "./fallback.ts";
 export { type CapturedPacket, LiveBatch, type VlanTag } from "./live-batch.ts";
 export { type KernelStatus, status } from "./load.ts";
 export {
@@ -55,6 +56,7 @@ export { PrivateNetwork } from "./private-network.ts";
 export { openRawSocket, type RawMessage, type RawSocketOptions } from "./raw-socket.ts";
 export { inetAddress, linkAddress, netlinkAddress } from "./sockaddr.ts";
 export { SocketRef, type SocketTarget } from "./target.ts";
+export type { UdpHeaderValues } from "./udp-headers.ts";
 export {
   adoptUdpSocket,
   openReuseportGroup,
