@@ -18,7 +18,8 @@
             "native/deliver.cpp",
             "native/rings.cpp",
             "native/receive_block.cpp",
-            "native/foreign.cpp"
+            "native/foreign.cpp",
+            "native/close_on_thread.cpp"
           ],
           # A worker that is being terminated cannot be thrown at: the exception is dropped with its thread.
           "defines": [

@@ -16,6 +16,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   add_rings(env, exports);
   add_receive_block(env, exports);
   add_foreign(env, exports);
+  add_close_on_thread(env, exports);
   return exports;
 }
 

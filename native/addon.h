@@ -30,5 +30,6 @@ void add_deliver(Napi::Env env, Napi::Object exports);
 void add_rings(Napi::Env env, Napi::Object exports);
 void add_receive_block(Napi::Env env, Napi::Object exports);
 void add_foreign(Napi::Env env, Napi::Object exports);
+void add_close_on_thread(Napi::Env env, Napi::Object exports);
 
 }  // namespace cbpf

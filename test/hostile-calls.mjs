@@ -78,6 +78,7 @@ const HOSTILE = [
 
 // Descriptors by fate: open here, released to nobody, closed behind the addon's back, never open, the process's own.
 const own = [];
+const rings = [];
 const KINDS = {
   fd: () =>
     own.length > 0 && next() % 4 !== 0 ? pick(own) : pick([0, 1, 2, 99, 1023, 1048576, 2147483647, next() % 40]),
@@ -124,6 +125,12 @@ const KINDS = {
       (answer) => meddle(answer),
     ]),
   bool: () => next() % 2 === 0,
+  blockSize: () => pick([0, 4096, 4097, 8192, 65536, 1 << 20]),
+  count: () => pick([0, 1, 2, 3, 16, 65537]),
+  ring: () => (rings.length > 0 && next() % 2 === 0 ? pick(rings) : pick([new ArrayBuffer(8), new ArrayBuffer(0)])),
+  pid: () => pick([process.pid, 2 ** 31 - 1]),
+  // Only descriptors of the addon's: a copy of standard output could be written to.
+  copied: () => (own.length > 0 ? pick(own) : 2147483647),
 };
 
 /** What a callback may do while the addon calls it. */
@@ -156,6 +163,11 @@ const ARGUMENTS = {
   pollRef: ["fd", "bool"],
   pollActive: ["fd", "bool"],
   pollClose: ["fd"],
+  ringOpen: ["fd", "blockSize", "count", "count"],
+  ringClose: ["ring"],
+  receiveBlock: ["fd", "bytes", "size"],
+  closeOnThread: ["fd", "callback"],
+  duplicateFd: ["pid", "copied"],
 };
 
 const thrown = {};
@@ -182,12 +194,19 @@ function call(name) {
 
 function keep(name, answer, args) {
   if (Array.isArray(answer)) own.push(...answer);
-  else if (/^open|^newN/.test(name) && answer >= 0) own.push(answer);
-  else if ((name === "releaseFd" || name === "closeFd") && answer === 0) {
+  else if (answer instanceof ArrayBuffer) rings.push(answer);
+  else if (/^open|^newN|^dupl/.test(name) && answer >= 0) own.push(answer);
+  else if ((name === "releaseFd" || name.startsWith("close")) && answer === 0) {
     own.splice(own.indexOf(args[0]), 1);
     if (name === "releaseFd") strays.push(args[0]);
   }
   if (own.length > 40) closeSome();
+  if (rings.length > 20) touchAndForget(rings.splice(next() % 10, 10));
+}
+
+/** Writes into rings, closed ones too, and leaves the open ones to the garbage collector. */
+function touchAndForget(some) {
+  for (const ring of some) new Uint8Array(ring).fill(next());
 }
 
 // Descriptors released here are nobody's: they are handed back through /proc once, to be closed at the end.
@@ -203,7 +222,8 @@ function closeSome() {
 }
 
 process.on("uncaughtException", (error) => {
-  if (error.message !== "from a callback") throw error;
+  // The second is a callback too, one that cannot be called.
+  if (error.message !== "from a callback" && error.message !== "user code ran") throw error;
   thrown.callback = (thrown.callback ?? 0) + 1;
 });
 
@@ -216,7 +236,11 @@ for (let i = 0; i < 8; i++) own.push(...addon.openPair(1, 2));
 while (done < calls) {
   const name = pick(names);
   if (costly.has(name) && next() % 500 !== 0) continue;
-  if (own.length < 8) own.push(...addon.openPair(1, 2));
+  if (own.length < 8) {
+    own.push(...addon.openPair(1, 2));
+    const packets = addon.openSocket(17, 3, 0); // refused but to root
+    if (packets >= 0) own.push(packets);
+  }
   call(name);
   if (done % 50 === 0) await turn();
 }

@@ -5,7 +5,6 @@
  * packet waits up to `timeout` until its block is handed over.  "receive": recvmmsg() copies what waits; made for
  * latency, and for runtimes that forbid external ArrayBuffers (Electron).
  */
-import { close as closeInBackground } from "node:fs";
 import { BpfError } from "../base/errors.ts";
 import { U32_MAX } from "../isa/limits.ts";
 import { CODE } from "../isa/opcodes.ts";
@@ -121,6 +120,8 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
   /** Packets to skip: they passed a filter that was replaced. */
   #skip = 0;
   #replacing: Promise<unknown> | undefined;
+  /** The kernel's end of the socket, once closed. */
+  #gone: Promise<void> | undefined;
   #statistics = { received: 0, dropped: 0, freezes: 0 };
 
   /** Owns the descriptor and the source. */
@@ -249,8 +250,8 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
     const instructions = plainInstructions(program);
     const addon = this.#addon;
     const old = getFilter(this, { addon });
-    // A packet socket of its own tells whether the kernel takes the program, and closing it waits, in the kernel, until
-    // no packet is on its way through a socket's old filter: packet_release() calls synchronize_net().
+    // A packet socket of its own tells whether the kernel takes the program, and closing it waits until no packet is
+    // on its way through a socket's old filter: packet_release() calls synchronize_net().
     const answer = addon.openSocket(AF_PACKET, SOCK_RAW, 0, this.#netns);
     const probe = succeed(answer, "socket", "opening a packet socket");
     try {
@@ -260,8 +261,9 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
       addon.closeFd(probe);
       throw error;
     }
-    addon.releaseFd(probe);
-    await new Promise<void>((resolve) => closeInBackground(probe, () => resolve()));
+    await new Promise<void>((resolve) => {
+      succeed(addon.closeOnThread(probe, resolve), "close", "waiting for packets under way");
+    });
     if (this.#fd < 0) return;
     const { received, dropped } = this.statistics();
     this.#skip = received - dropped - this.#walked;
@@ -307,7 +309,7 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
 
   /**
    * Ends the capture and frees its memory; whoever waits gets the end.  Views of a ring have length 0 afterwards.
-   * Closing twice does nothing.
+   * Closing twice does nothing.  The kernel takes some milliseconds to let go of the socket, which `asyncDispose` awaits.
    */
   close(): void {
     if (this.#fd < 0) return;
@@ -316,8 +318,13 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
     this.#signal?.removeEventListener("abort", this.#onAbort);
     this.#readiness.close();
     this.#source.close();
-    this.#addon.closeFd(this.#fd);
+    const fd = this.#fd;
     this.#fd = -1;
+    this.#gone = new Promise((resolve) => {
+      if (this.#addon.closeOnThread(fd, resolve) >= 0) return;
+      this.#addon.closeFd(fd); // no memory for a task: then here and now
+      resolve();
+    });
   }
 
   [Symbol.dispose](): void {
@@ -326,6 +333,7 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
+    await this.#gone;
   }
 }
 

@@ -80,6 +80,8 @@ export interface Addon {
   ringClose(ring: ArrayBuffer): Answer;
   /** Fills a block as a ring's with the messages that wait, one a slot; returns their number. */
   receiveBlock(fd: number, block: Uint8Array, slotSize: number): Answer;
+  /** Closes on the thread pool; `callback()` when that is done. */
+  closeOnThread(fd: number, callback: () => void): Answer;
   /** A descriptor of the same open file as a descriptor of another process. */
   duplicateFd(pid: number, fd: number): Answer;
 }
@@ -112,6 +114,7 @@ const FUNCTIONS: Readonly<Record<keyof Addon, true>> = {
   ringOpen: true,
   ringClose: true,
   receiveBlock: true,
+  closeOnThread: true,
   duplicateFd: true,
 };
 
