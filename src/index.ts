@@ -18,6 +18,11 @@ export {
 } from "./isa/instruction-set.ts";
 export * from "./isa/limits.ts";
 export { CODE, type Does, OPCODES, type Opcode, type OpcodeName, type OpcodeRow } from "./isa/opcodes.ts";
+export { js } from "./jit/js-engine.ts";
+export { wasm } from "./jit/wasm-engine.ts";
+export { dltOf, LINK_TYPES, type LinkType, linktypeFromName, linktypeName } from "./link/linktypes.ts";
+export { type Goal, type Optimized, type OptimizeOptions, optimize, type PassReport } from "./optimize/optimize.ts";
+export { type Arena, createArena } from "./program/arena.ts";
 export { ProgramBuilder } from "./program/builder.ts";
 export { type Block, type ControlFlowGraph, controlFlow, type Edge } from "./program/cfg.ts";
 export {
@@ -37,13 +42,23 @@ export {
   type PacketContext,
   packetContext,
 } from "./program/packet-context.ts";
-export { assemble } from "./text/assemble.ts";
-export { disassemble } from "./text/disassemble.ts";
-export { formatText, parseText } from "./text/formats.ts";
+export { type Assembly, assemble, assembleWithSpans, type TextOptions } from "./text/assemble.ts";
+export { disassemble, disassembleOne } from "./text/disassemble.ts";
+export {
+  formatText,
+  type ParsedText,
+  type ParseTextOptions,
+  parseText,
+  recognise,
+  TEXT_FORMATS,
+  type TextFormat,
+} from "./text/formats.ts";
 export { type AttachEstimate, type AttachOptions, estimateAttach } from "./verify/estimate.ts";
 export { check, type VerifyOptions, verify } from "./verify/verify.ts";
+export { type Compilation, type CompileOptions, compile, compileWithAdvice } from "./vm/compile.ts";
 export { Context, type ContextFields } from "./vm/context.ts";
-export { Program, type ProgramOptions, type TextFormat } from "./vm/program.ts";
+export { Program, type ProgramOptions } from "./vm/program.ts";
+export { type EngineName, engineNamed, type TieredFilter } from "./vm/tiers.ts";
 export {
   type AncillaryHandler,
   type CustomInstruction,

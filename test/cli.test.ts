@@ -141,6 +141,47 @@ describe("cbpf run", () => {
   });
 });
 
+describe("filter expressions as programs", () => {
+  // biome-ignore format: a table
+  test.each([
+    ["ip",                                     [1, 3]],
+    ["tcp port 80",                            [1]],
+    ["icmp or arp",                            [2]],
+    ["port 80 and not arp",                    [1, 3]],
+    ["src host 192.0.2.1 and udp",             [3]],
+    ["less 60",                                [1, 2, 3, 4]],
+    ["ether[12:2] = 0x806",                    [2]],
+  ])("%s", async (expression, numbers) => {
+    const { out } = await cbpf(["run", "--json", expression, at("frames.pcap")]);
+    expect(out.split("\n").filter(Boolean).map((line) => JSON.parse(line).number)).toEqual(numbers);
+  });
+
+  test("mean other programs on other link types, in one capture", async () => {
+    const raw = pcapWriter({ linktype: 101 });
+    const ip = frames().subarray(24 + 16 + 14, 24 + 16 + 60);
+    raw.write({ data: ip });
+    writeFileSync(at("raw-ip.pcap"), raw.take());
+    const { out } = await cbpf(["run", "--count", "tcp port 80", at("frames.pcap"), at("raw-ip.pcap")]);
+    expect(out).toBe("2\n");
+    expect((await cbpf(["run", "--count", "--jobs", "2", "tcp port 80", at("frames.pcap")])).out).toBe("1\n");
+  });
+
+  test("are traced, verified and converted for Ethernet", async () => {
+    expect((await cbpf(["trace", "arp", at("frames.pcap"), "-n", "2"])).status).toBe(0);
+    expect((await cbpf(["verify", "tcp port 80"])).out).toContain("valid for linux, 17 instructions");
+    expect((await cbpf(["convert", "--to", "bytecode", "arp"])).out).toBe(
+      "4,40 0 0 12,21 0 1 2054,6 0 0 262144,6 0 0 0\n",
+    );
+  });
+
+  test("a word that is no keyword may be a file that is not there", async () => {
+    const { status, err } = await cbpf(["run", "filter.bpf", at("frames.pcap")]);
+    expect(status).toBe(3);
+    expect(err).toContain("filter.bpf: no such file; as an expression: ");
+    expect((await cbpf(["run", "udp 53", at("frames.pcap")])).err).toContain('did you mean "udp port 53"?');
+  });
+});
+
 describe("programs in and out", () => {
   test("asm prints bytecode, and convert any form", async () => {
     const bytecode = "4,40 0 0 12,21 0 1 2048,6 0 0 262144,6 0 0 0";

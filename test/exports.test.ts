@@ -13,7 +13,7 @@ const PACKAGE = JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8"));
 const BROWSER = { TextDecoder, TextEncoder, WebAssembly: Reflect.get(globalThis, "WebAssembly") };
 
 /** Sub-paths that need Node. */
-const NODE_ONLY = ["./kernel"];
+const NODE_ONLY = ["./kernel", "./shards"];
 const SUB_PATHS = Object.keys(PACKAGE.exports).filter((path) => path !== "./package.json");
 const sourceOf = (path: string): string =>
   `${ROOT}/${PACKAGE.exports[path].default.replace("./dist/", "src/").replace(/\.js$/, ".ts")}`;

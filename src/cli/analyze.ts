@@ -1,4 +1,5 @@
 /** `cbpf analyze`: what a program does, and which of it a capture exercises. */
+
 import { type Analysis, analyze, type TouchedBytes } from "../analyze/analyze.ts";
 import { type Coverage, CoverageCounter } from "../analyze/coverage.ts";
 import { NO_CONTEXT, packetContext } from "../program/packet-context.ts";
@@ -8,6 +9,7 @@ import { Program } from "../vm/program.ts";
 import { withContexts } from "./capture-context.ts";
 import { captureBatches } from "./capture-file.ts";
 import { type Command, EXIT } from "./command.ts";
+import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
 import { PROGRAM_OPTIONS, readProgram, refuseTwoStdins } from "./program-argument.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -19,6 +21,7 @@ export const command: Command = {
     json: { type: "boolean", help: "print JSON" },
     profile: { type: "string", value: "NAME", help: "whose rules the program must obey: linux (default) or libpcap" },
     ...PROGRAM_OPTIONS,
+    ...EXPRESSION_OPTIONS,
   },
   positionals: [1, Number.POSITIVE_INFINITY],
   async run(args, terminal) {

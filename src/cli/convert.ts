@@ -1,9 +1,11 @@
 /** `cbpf convert`: from any form of a program to any other. */
+
 import { writeFile } from "node:fs/promises";
 import { encode } from "../program/codec.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { formatText } from "../text/formats.ts";
 import { type Arguments, type Command, UsageError } from "./command.ts";
+import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
 import { FORMAT_LIST, PROGRAM_FORMATS, PROGRAM_OPTIONS, type ProgramFormat, readProgram } from "./program-argument.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -14,6 +16,7 @@ export const command: Command = {
   options: {
     to: { type: "string", value: "FORMAT", help: "form of the output" },
     ...PROGRAM_OPTIONS,
+    ...EXPRESSION_OPTIONS,
     output: { type: "string", short: "o", value: "FILE", help: "write there instead of standard output" },
   },
   positionals: [1, 1],

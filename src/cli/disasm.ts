@@ -1,6 +1,7 @@
 /** `cbpf disasm`: shows any program, and any bytes, as assembly. */
 import type { Command } from "./command.ts";
 import { writeProgram } from "./convert.ts";
+import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
 import { PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
 
 export const command: Command = {
@@ -9,6 +10,7 @@ export const command: Command = {
   options: {
     listing: { type: "boolean", short: "l", help: "numbered lines, as tcpdump -d prints them" },
     ...PROGRAM_OPTIONS,
+    ...EXPRESSION_OPTIONS,
   },
   positionals: [1, 1],
   async run(args, terminal) {

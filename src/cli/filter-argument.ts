@@ -10,6 +10,22 @@ import { type Arguments, type Option, UsageError } from "./command.ts";
 import { SystemNames } from "./system-names.ts";
 import { styled, type Terminal } from "./terminal.ts";
 
+/** Options that say how an expression is understood, wherever one can stand for a program. */
+export const EXPRESSION_OPTIONS = {
+  netmask: {
+    type: "string",
+    value: "MASK",
+    help: "of an expression: IPv4 netmask for `ip broadcast`, as 255.255.255.0",
+  },
+  mode: {
+    type: "string",
+    value: "MODE",
+    help: "of an expression: compatible (default) with libpcap, or scoped: no leaks, and IPv6 everywhere",
+  },
+  unoptimized: { type: "boolean", short: "O", help: "do not optimize an expression's program" },
+} as const satisfies Record<string, Option>;
+
+/** Options of the commands that are about an expression. */
 export const FILTER_OPTIONS = {
   linktype: {
     type: "string",
@@ -18,15 +34,9 @@ export const FILTER_OPTIONS = {
     help: "what byte 0 is: EN10MB (default), RAW, LINUX_SLL2, ...",
   },
   snaplen: { type: "string", short: "s", value: "N", help: "verdict on accepted packets, default 262144" },
-  netmask: { type: "string", value: "MASK", help: "IPv4 netmask for `ip broadcast`, as 255.255.255.0" },
   live: { type: "boolean", help: "for a socket on Linux, where VLAN tags are beside the packet" },
-  mode: {
-    type: "string",
-    value: "MODE",
-    help: "compatible (default): as libpcap; scoped: no leaks, and IPv6 everywhere",
-  },
-  unoptimized: { type: "boolean", short: "O", help: "do not optimize" },
   profile: { type: "string", value: "NAME", help: "whose rules the program must obey: linux (default) or libpcap" },
+  ...EXPRESSION_OPTIONS,
 } as const satisfies Record<string, Option>;
 
 /** Compiles an expression as the options say; warnings go to the terminal's notes. */
@@ -35,8 +45,9 @@ export async function compileArgument(
   args: Arguments,
   terminal: Terminal,
   linktype = linktypeOption(args) ?? 1,
+  snaplen = args.number("snaplen", 0, 0xffffffff),
 ): Promise<CompiledFilter> {
-  const options = filterOptions(args, linktype);
+  const options = filterOptions(args, linktype, snaplen);
   const compiled = await SystemNames.with((resolver) => compileFilter(expression, { ...options, resolver }));
   for (const { message, span } of compiled.warnings) {
     terminal.note(`${styled(terminal, "yellow", "warning")}: ${message}: ${expression.slice(span.start, span.end)}`);
@@ -45,9 +56,12 @@ export async function compileArgument(
 }
 
 /** The options but for the resolver. */
-export function filterOptions(args: Arguments, linktype: number): FilterOptions {
+export function filterOptions(
+  args: Arguments,
+  linktype: number,
+  snaplen = args.number("snaplen", 0, 0xffffffff),
+): FilterOptions {
   const netmask = netmaskOption(args.text("netmask"));
-  const snaplen = args.number("snaplen", 0, 0xffffffff);
   return {
     linktype,
     live: args.flag("live"),

@@ -67,8 +67,8 @@ async function overview(): Promise<string> {
   const width = Math.max(...rows.map(([name]) => name.length));
   const list = rows.map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`).join("\n");
   return `usage: cbpf COMMAND ...\n\nClassic BPF: run, read, write, verify and explain packet filters.\n\n${list}\n
-A PROGRAM is a file, - for standard input, or the text itself, in any form: assembly, tcpdump -d, -dd, -ddd,
-an iptables or tc bytecode string, a C array, hex, JSON, or the bytes of struct sock_filter.  In assembly given on one
+A PROGRAM is a file, - for standard input, the text itself, in any form: assembly, tcpdump -d, -dd, -ddd, an
+iptables or tc bytecode string, a C array, hex, JSON, the bytes of struct sock_filter; or a filter expression.  In assembly given on one
 line of the command, ; ends an instruction: cbpf run 'ldh [12]; jne #0x806, no; ret #-1; no: ret #0' FILE
 
 cbpf COMMAND --help says more.  Exit status: 0 matched or done, 1 nothing matched, 2 wrong call, 3 bad input.\n`;

@@ -1,12 +1,16 @@
 /**
- * The PROGRAM argument of every command: a file, standard input, or the text itself.
+ * The PROGRAM argument of every command: a file, standard input, the text itself, or a filter expression.
  */
 import { readFile, stat } from "node:fs/promises";
 import { BpfError } from "../base/errors.ts";
+import { ISA } from "../isa/instruction-set.ts";
 import { type ByteOrder, type DecodeOptions, decode } from "../program/codec.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { parseText, recognise, TEXT_FORMATS, type TextFormat } from "../text/formats.ts";
+import { vocabulary } from "../text/vocabulary.ts";
+import { Program } from "../vm/program.ts";
 import { type Arguments, about, type Option, UsageError } from "./command.ts";
+import { compileArgument } from "./filter-argument.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Text forms, and "raw" for bytes. */
@@ -18,6 +22,9 @@ export const PROGRAM_OPTIONS = {
   from: { type: "string", value: "FORMAT", help: "form of the program, recognised by default" },
   "byte-order": { type: "string", value: "ORDER", help: "of raw bytes: little, big or auto (default)" },
 } as const satisfies Record<string, Option>;
+
+/** Verdict of an expression's program on a packet that it picks. */
+const SNAPLEN = 262_144;
 
 export const FORMAT_LIST = `formats: ${PROGRAM_FORMATS.join(", ")}`;
 
@@ -41,12 +48,94 @@ export async function readProgram(
   form?: ProgramFormat,
 ): Promise<LoadedProgram> {
   const wanted = form ?? args.choice("from", PROGRAM_FORMATS);
+  if (wanted === undefined && (await isExpression(argument))) return readExpression(argument, args, terminal, 1);
   const byteOrder = args.choice("byte-order", ["auto", "little", "big"] as const) ?? "auto";
   const { name, bytes } = await contents(argument, wanted, terminal);
   try {
     return { name, ...interpret(bytes, wanted, byteOrder) };
   } catch (error) {
     throw about(name, error);
+  }
+}
+
+/** A PROGRAM argument whose instructions may depend on what is filtered. */
+export interface ProgramSource {
+  readonly name: string;
+  /** True for a filter expression: it means other instructions on other link types. */
+  readonly dependsOnLinktype: boolean;
+  /** The program for packets of a link type. */
+  forLinktype(linktype: number): Promise<Program>;
+}
+
+/**
+ * Reads a PROGRAM argument that is run on captures: an expression is compiled for each link type that they have.
+ *
+ * @throws {BpfError} as {@link readProgram}, and `invalid-program` with the name in front.
+ */
+export async function readProgramSource(argument: string, args: Arguments, terminal: Terminal): Promise<ProgramSource> {
+  const profile = args.choice("profile", ["linux", "libpcap"] as const) ?? "linux";
+  const verified = ({ name, instructions }: LoadedProgram): Program => {
+    try {
+      return Program.fromInstructions(instructions, { profile });
+    } catch (error) {
+      throw about(name, error);
+    }
+  };
+  if (args.text("from") === undefined && (await isExpression(argument))) {
+    const programs = new Map<number, Program>();
+    return {
+      name: "the expression",
+      dependsOnLinktype: true,
+      async forLinktype(linktype) {
+        const known = programs.get(linktype);
+        if (known !== undefined) return known;
+        const program = verified(await readExpression(argument, args, terminal, linktype));
+        programs.set(linktype, program);
+        return program;
+      },
+    };
+  }
+  const loaded = await readProgram(argument, args, terminal);
+  const program = verified(loaded);
+  return { name: loaded.name, dependsOnLinktype: false, forLinktype: async () => program };
+}
+
+/** True for an argument that is no file, not standard input, and in none of the program forms. */
+async function isExpression(argument: string): Promise<boolean> {
+  const format = recognise(argument);
+  const program = format === "asm" ? beginsAsAssembly(argument) : format !== undefined;
+  return argument !== "-" && !program && !(await isFile(argument));
+}
+
+/**
+ * Assembly is recognised by words that come near a mnemonic too, for the sake of its error messages; `port` and `icmp`
+ * are such words.  One line that begins with neither a mnemonic nor a label is an expression.
+ */
+function beginsAsAssembly(text: string): boolean {
+  const word = /^\s*(\.?\w+)(\s*:(?!:))?/.exec(text);
+  return (
+    text.includes("\n") ||
+    word === null ||
+    word[2] !== undefined ||
+    word[1] === ".word" ||
+    vocabulary(ISA).entry(word[1]!) !== undefined
+  );
+}
+
+async function readExpression(
+  expression: string,
+  args: Arguments,
+  terminal: Terminal,
+  linktype: number,
+): Promise<LoadedProgram> {
+  try {
+    const { instructions } = await compileArgument(expression, args, terminal, linktype, SNAPLEN);
+    return { instructions, format: "raw", name: "the expression" };
+  } catch (error) {
+    // One word without blanks is as likely a file that is not there.
+    if (error instanceof BpfError && !/\s/.test(expression.trim()))
+      throw about(`${expression}: no such file; as an expression`, error);
+    throw error;
   }
 }
 
@@ -70,9 +159,6 @@ async function contents(
 ): Promise<{ name: string; bytes: Uint8Array }> {
   if (argument === "-") return { name: "standard input", bytes: await readAll(terminal.stdin) };
   if (await isFile(argument)) return { name: argument, bytes: await readFile(argument) };
-  if (wanted === undefined && recognise(argument) === undefined) {
-    throw new BpfError("bad-text", `${argument}: no such file, and no program in any of the forms`);
-  }
   return { name: "the argument", bytes: new TextEncoder().encode(inlineText(argument, wanted)) };
 }
 

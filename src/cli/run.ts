@@ -8,13 +8,15 @@ import type { CaptureWriter } from "../capture/write.ts";
 import { pcapWriter } from "../capture/write-pcap.ts";
 import { pcapngWriter } from "../capture/write-pcapng.ts";
 import { linktypeName } from "../link/linktypes.ts";
-import { Program } from "../vm/program.ts";
+import type { Filter } from "../program/engine.ts";
+import type { Program } from "../vm/program.ts";
 import { type EngineName, engineNamed } from "../vm/tiers.ts";
 import { needsContext, withContexts } from "./capture-context.ts";
 import { captureBatches } from "./capture-file.ts";
 import { type Arguments, about, type Command, EXIT, UsageError } from "./command.ts";
+import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
 import { packetLine } from "./packet-line.ts";
-import { PROGRAM_OPTIONS, readProgram, refuseTwoStdins } from "./program-argument.ts";
+import { PROGRAM_OPTIONS, type ProgramSource, readProgramSource, refuseTwoStdins } from "./program-argument.ts";
 import { RangePool } from "./shard-pool.ts";
 import { type CaptureRange, chunkArena, cutBatch, damaged, filterRanges, inArena, shardCapture } from "./shards.ts";
 import { styled, type Terminal } from "./terminal.ts";
@@ -42,18 +44,17 @@ export const command: Command = {
     json: { type: "boolean", help: "print one JSON object a picked packet" },
     profile: { type: "string", value: "NAME", help: "whose rules the program must obey: linux (default) or libpcap" },
     ...PROGRAM_OPTIONS,
+    ...EXPRESSION_OPTIONS,
   },
   positionals: [2, Number.POSITIVE_INFINITY],
   async run(args, terminal) {
     const [programArgument, ...captures] = args.positionals as [string, ...string[]];
     refuseTwoStdins(args.positionals);
-    const { instructions, name } = await readProgram(programArgument, args, terminal);
-    const profile = args.choice("profile", ["linux", "libpcap"] as const) ?? "linux";
-    const program = named(name, () => Program.fromInstructions(instructions, { profile }));
+    const source = await readProgramSource(programArgument, args, terminal);
     const sink = await openSink(args, captures, terminal);
     const totals = { packets: 0, matched: 0 };
     try {
-      for (const capture of captures) await runCapture(program, capture, sink, totals, args, terminal);
+      for (const capture of captures) await runCapture(source, capture, sink, totals, args, terminal);
     } finally {
       // What stands in front of damage counts, and is written, like everything else.
       await sink.close();
@@ -66,7 +67,7 @@ export const command: Command = {
 };
 
 async function runCapture(
-  program: Program,
+  source: ProgramSource,
   capture: string,
   sink: Sink,
   totals: { packets: number; matched: number },
@@ -74,17 +75,27 @@ async function runCapture(
   terminal: Terminal,
 ): Promise<void> {
   const jobs = args.number("jobs", 1, 1024) ?? 1;
-  const ranges = jobs > 1 && capture !== "-" ? rangesOf(program, capture, args) : [];
+  const ranges =
+    jobs > 1 && capture !== "-" && !source.dependsOnLinktype
+      ? rangesOf(await source.forLinktype(0), capture, args)
+      : [];
   if (ranges.length > 1) return runRanges(ranges, jobs, capture, sink, totals, args, terminal);
-  const filter = engineNamed(engineOf(args)).load(program.verified);
   const snaplen = args.number("snaplen", 0, 0x7fffffff);
   const picksZero = args.flag("invert");
   const counts = args.flag("count") && args.text("write") === undefined;
-  const contexts = needsContext(program.verified);
+  let linktype = -1;
+  let filter: Filter | undefined;
+  let contexts = false;
   const arena = chunkArena();
   let verdicts = new Uint32Array(0);
   let shownAt = Date.now();
   for await (const batch of captureBatches(capture, terminal, () => arena.bytes)) {
+    if (filter === undefined || (source.dependsOnLinktype && batch.linktype !== linktype)) {
+      const program = await source.forLinktype(batch.linktype);
+      filter = engineNamed(engineOf(args)).load(program.verified);
+      contexts = needsContext(program.verified);
+      ({ linktype } = batch);
+    }
     if (snaplen !== undefined) cutBatch(batch, snaplen);
     const subject = contexts ? withContexts(batch) : inArena(arena, batch) ? arena : batch;
     totals.packets += batch.count;
@@ -336,13 +347,5 @@ function sameFile(a: string, b: string): boolean {
     return realpathSync(a) === realpathSync(b);
   } catch {
     return false;
-  }
-}
-
-function named<T>(name: string, make: () => T): T {
-  try {
-    return make();
-  } catch (error) {
-    throw about(name, error);
   }
 }

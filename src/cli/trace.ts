@@ -6,12 +6,12 @@ import type { TraceStep } from "../interpreter/trace.ts";
 import type { PacketContext } from "../program/packet-context.ts";
 import { NO_CONTEXT, packetContext } from "../program/packet-context.ts";
 import { disassembleOne } from "../text/disassemble.ts";
-import { Program } from "../vm/program.ts";
 import { withContexts } from "./capture-context.ts";
 import { captureBatches } from "./capture-file.ts";
 import { type Arguments, type Command, EXIT, UsageError } from "./command.ts";
+import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
 import { packetLine } from "./packet-line.ts";
-import { PROGRAM_OPTIONS, readProgram, refuseTwoStdins } from "./program-argument.ts";
+import { PROGRAM_OPTIONS, readProgramSource, refuseTwoStdins } from "./program-argument.ts";
 import { styled, type Terminal } from "./terminal.ts";
 
 export const command: Command = {
@@ -24,14 +24,14 @@ export const command: Command = {
     json: { type: "boolean", help: "print one JSON object a step" },
     profile: { type: "string", value: "NAME", help: "whose rules the program must obey: linux (default) or libpcap" },
     ...PROGRAM_OPTIONS,
+    ...EXPRESSION_OPTIONS,
   },
   positionals: [1, 2],
   async run(args, terminal) {
     refuseTwoStdins(args.positionals);
-    const { instructions } = await readProgram(args.positionals[0]!, args, terminal);
-    const profile = args.choice("profile", ["linux", "libpcap"] as const) ?? "linux";
-    const program = Program.fromInstructions(instructions, { profile });
-    const { packet, context, title } = await subject(args, terminal);
+    const source = await readProgramSource(args.positionals[0]!, args, terminal);
+    const { packet, context, title, linktype } = await subject(args, terminal);
+    const program = await source.forLinktype(linktype);
     const json = args.flag("json");
     if (!json) await terminal.write(`${title}\n`);
     const width = Math.max(...program.instructions.map((insn, i) => disassembleOne(insn, i).length));
@@ -48,6 +48,7 @@ interface Subject {
   readonly packet: Uint8Array;
   readonly context: PacketContext;
   readonly title: string;
+  readonly linktype: number;
 }
 
 async function subject(args: Arguments, terminal: Terminal): Promise<Subject> {
@@ -56,7 +57,7 @@ async function subject(args: Arguments, terminal: Terminal): Promise<Subject> {
   if (bytes !== undefined) {
     if (capture !== undefined) throw new UsageError("--hex and a capture exclude each other");
     const packet = fromHex(bytes);
-    return { packet, context: NO_CONTEXT, title: `${packet.length} bytes` };
+    return { packet, context: NO_CONTEXT, title: `${packet.length} bytes`, linktype: 1 };
   }
   if (capture === undefined) throw new UsageError("a capture or --hex BYTES is needed");
   const number = args.number("packet", 1, Number.MAX_SAFE_INTEGER);
@@ -73,6 +74,7 @@ async function subject(args: Arguments, terminal: Terminal): Promise<Subject> {
       packet,
       context,
       title: `packet ${number}: ${packet.length} bytes, ${packetLine(packet, batch.linktype)}`,
+      linktype: batch.linktype,
     };
   }
   throw new BpfError("bad-argument", `${capture} has ${seen} packets, so there is no packet ${number}`);

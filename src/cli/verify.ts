@@ -1,8 +1,10 @@
 /** `cbpf verify`: is it a valid program, by whose rules, and what would its attach cost. */
+
 import { disassembleOne } from "../text/disassemble.ts";
 import { DEFAULT_OPTMEM_MAX, estimateAttach } from "../verify/estimate.ts";
 import { check } from "../verify/verify.ts";
 import { type Command, EXIT } from "./command.ts";
+import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
 import { PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
 import { styled } from "./terminal.ts";
 
@@ -15,6 +17,7 @@ export const command: Command = {
     "optmem-max": { type: "string", value: "BYTES", help: `net.core.optmem_max, default ${DEFAULT_OPTMEM_MAX}` },
     json: { type: "boolean", help: "print JSON" },
     ...PROGRAM_OPTIONS,
+    ...EXPRESSION_OPTIONS,
   },
   positionals: [1, 1],
   async run(args, terminal) {

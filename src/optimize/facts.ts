@@ -33,8 +33,6 @@ const MOST_FACTS = 48;
 const MOST_EXCLUSIONS = 512;
 
 export class Facts {
-  static readonly NONE = new Facts(new Map(), new Map(), ALWAYS_SAFE);
-
   readonly #about: ReadonlyMap<Value, Fact>;
   /** Outcomes of tests between two values. */
   readonly #outcomes: ReadonlyMap<string, boolean>;
@@ -151,6 +149,9 @@ export class Facts {
     return anyExclusion(this.#about.get(left), (e) => e.value === 0 && (e.mask & ~k) === 0);
   }
 }
+
+/** Nothing known.  Not a static field: tsc renames a class inside its own body before it has a value. */
+export const NO_FACTS = new Facts(new Map(), new Map(), ALWAYS_SAFE);
 
 function anyExclusion(fact: Fact | undefined, holds: (e: Excluded) => boolean): boolean {
   let looked = 0;

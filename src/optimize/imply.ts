@@ -4,7 +4,7 @@
  * Facts flow forward in topological order and meet where paths join.  The pass redirects edges and adds no test, so a
  * graph never grows by more than the touches that stand for loads of skipped tests.
  */
-import { Facts } from "./facts.ts";
+import { type Facts, NO_FACTS } from "./facts.ts";
 import { type Graph, type Node, topological } from "./graph.ts";
 import { covers } from "./hazards.ts";
 import type { Pass } from "./pass.ts";
@@ -34,7 +34,7 @@ interface Edge {
 export function implyOnce({ nodes, root }: Graph): Graph {
   const facts = new Map<Node, Facts>();
   const edges = new Map<Node, readonly Edge[]>();
-  const start = follow(root, Facts.NONE);
+  const start = follow(root, NO_FACTS);
   facts.set(start.to, start.facts);
   for (const node of topological(root)) {
     const known = facts.get(node);

@@ -4,13 +4,13 @@
  * Tests that the facts decide are taken out, everywhere below; a touch stays where a decided test did a load that the
  * facts do not prove.
  */
-import { Facts } from "./facts.ts";
+import { type Facts, NO_FACTS } from "./facts.ts";
 import { bitOf, type Node, type Nodes, type Test, TOUCHES } from "./graph.ts";
 import { covers } from "./hazards.ts";
 
 /** The graph for packets on which the test's loads succeed and it comes out so. */
 export function restrict(nodes: Nodes, root: Node, test: Test, outcome: boolean): Node {
-  const facts = Facts.NONE.evaluated(test.left).evaluated(test.right).learned(test, outcome);
+  const facts = NO_FACTS.evaluated(test.left).evaluated(test.right).learned(test, outcome);
   return restrictTo(nodes, root, facts, bitOf(test.left.root) | bitOf(test.right.root));
 }
 

@@ -4,7 +4,7 @@
  * Tests against constants bound each field; the packet gets a number within the bounds.  That is a proposal: fields
  * can overlap and tests can compare two fields, so whoever asks runs the packet to see.
  */
-import { Facts } from "../optimize/facts.ts";
+import { type Facts, NO_FACTS } from "../optimize/facts.ts";
 import type { Test } from "../optimize/graph.ts";
 import { type Value, valueParts } from "../optimize/value.ts";
 import { number } from "./evaluate.ts";
@@ -20,7 +20,7 @@ const LONGEST = 65535;
 
 /** A packet for the path, or undefined where no proposal can be made. */
 export function forge(path: Path): Uint8Array | undefined {
-  let facts = Facts.NONE;
+  let facts = NO_FACTS;
   for (const { test, outcome } of path.tests) facts = facts.learned(test, outcome);
   const evaluated = [...path.tests.flatMap(({ test }) => [test.left, test.right]), ...path.touched];
   const length = lengthFor(evaluated, path.fails, facts);
@@ -81,7 +81,7 @@ function choose(load: Value, path: Path, facts: Facts): number | undefined {
 
 /** The test's outcome when the field under its left side is `n`. */
 function holds(test: Test, field: Value, n: number): boolean | undefined {
-  return Facts.NONE.learned({ cond: "eq", left: field, right: constantLike(n) }, true).decide(test);
+  return NO_FACTS.learned({ cond: "eq", left: field, right: constantLike(n) }, true).decide(test);
 }
 
 /** A constant that exists only for one question. */

@@ -6,7 +6,7 @@
  * same node.  Where they end differently a packet is forged for the path, and only a packet on which both graphs
  * really give different verdicts counts.
  */
-import { Facts } from "../optimize/facts.ts";
+import { NO_FACTS } from "../optimize/facts.ts";
 import { type Node, Nodes, topological } from "../optimize/graph.ts";
 import { covers, type Hazards } from "../optimize/hazards.ts";
 import { lift } from "../optimize/lift.ts";
@@ -117,7 +117,7 @@ class Comparison {
       case "touch": {
         const failing = this.#compareFailing(first.value, other, path);
         if (failing !== undefined) return failing;
-        const facts = Facts.NONE.evaluated(first.value);
+        const facts = NO_FACTS.evaluated(first.value);
         return this.compare(restrictTo(nodes, first.next, facts, 0), restrictTo(nodes, other, facts, 0), {
           ...path,
           touched: [...path.touched, first.value],
