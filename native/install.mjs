@@ -29,8 +29,8 @@ function build({ strict, verbose }) {
   if (run.status === 0) return undefined;
   const output = `${run.stdout ?? ""}${run.stderr ?? ""}`;
   if (strict) process.stderr.write(output);
-  const reason = output.split("\n").findLast((line) => /gyp ERR! (stack )?(Error|not ok)|gyp ERR! find/.test(line));
-  return run.error?.message ?? reason?.replace(/^gyp ERR! (stack )?/, "").trim() ?? "node-gyp failed";
+  const reason = /^gyp ERR! stack Error: (.+)$/m.exec(output)?.[1];
+  return run.error?.message ?? reason ?? "node-gyp failed";
 }
 
 const strict = process.argv.includes("--strict");

@@ -59,7 +59,7 @@ describe("native/install.mjs", () => {
   test("without compiler and Python: one line, exit status 0", () => {
     const run = install();
     expect(run).toMatchObject({ status: 0, stdout: "" });
-    expect(run.stderr).toMatch(/^cbpf: no native addon: [^\n]+npx cbpf native build[^\n]+\n$/);
+    expect(run.stderr).toMatch(/^cbpf: no native addon: [^\n]*Python[^\n]*; [^\n]+npx cbpf native build[^\n]+\n$/);
   });
 
   test("strict: node-gyp's output, exit status 1", () => {
