@@ -7,25 +7,15 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fromHex } from "../src/base/bytes.ts";
 import { interpreter } from "../src/interpreter/interpreter.ts";
 import { OPCODES } from "../src/isa/opcodes.ts";
-import { status } from "../src/kernel/load.ts";
 import { type NetworkOracle, type Observation, tapOracle, udpOracle } from "../src/kernel/network-oracle.ts";
 import { PrivateNetwork } from "../src/kernel/private-network.ts";
 import type { PacketBatch } from "../src/program/engine.ts";
 import { type Instruction, jump, stmt } from "../src/program/instruction.ts";
 import { check, verify } from "../src/verify/verify.ts";
+import { announce, withoutPrivilege } from "./kernel-host.ts";
 
-const reason = whyNot();
-if (reason !== undefined) console.log(`kernel network: skipped, ${reason}`);
-
-function whyNot(): string | undefined {
-  if (!status().available) return status().message;
-  try {
-    new PrivateNetwork().close();
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
+const reason = withoutPrivilege();
+announce("kernel network", reason);
 
 function batchOf(packets: readonly Uint8Array[]): PacketBatch {
   const bytes = new Uint8Array(packets.reduce((sum, packet) => sum + packet.length, 0));

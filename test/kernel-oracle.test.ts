@@ -4,13 +4,14 @@
  */
 import { afterAll, describe, expect, test } from "vitest";
 import { CODE } from "../src/isa/opcodes.ts";
-import { status } from "../src/kernel/load.ts";
 import { type KernelOracle, unixOracle } from "../src/kernel/oracle.ts";
 import type { PacketBatch } from "../src/program/engine.ts";
 import { type Instruction, jump, stmt } from "../src/program/instruction.ts";
+import { announce, withoutAddon } from "./kernel-host.ts";
 
-const { available, message } = status();
-if (!available) console.log(`kernel oracle: skipped, ${message}`);
+const reason = withoutAddon();
+announce("kernel oracle", reason);
+const available = reason === undefined;
 
 /** One packet for each length, filled with 0, 1, 2 ... */
 function packets(...lengths: readonly number[]): PacketBatch {
