@@ -53,9 +53,9 @@ class Emitter {
   /** Scratch words that hold slots, in order of their number. */
   readonly #slots: Slot[] = [];
   #deepest = 0;
-  /** Slots that are read, before they are written, from here on: a bit set; and the same at every label. */
+  /** Slots that are read, before they are written, from here on: a bit set; and the same for every instruction. */
   #live = 0;
-  readonly #liveAt = new Map<Label, number>();
+  readonly #liveAt: number[] = [];
   /** The latest `ja` to a label out of reach. */
   readonly #trampolines = new Map<Label, Label>();
 
@@ -306,12 +306,10 @@ class Emitter {
   // Instructions
 
   #emit(code: number, k = 0): void {
-    this.#code.push({ code, jt: 0, jf: 0, k: k >>> 0 });
-    this.#spans.push(this.#span);
+    this.#push({ code, jt: 0, jf: 0, k: k >>> 0 });
   }
 
   #label(): Label {
-    this.#liveAt.set(this.#code.length, this.#live);
     return this.#code.length;
   }
 
@@ -324,9 +322,14 @@ class Emitter {
       else break;
     }
     const here = this.#code.length;
-    this.#live = this.#liveAt.get(near)! | this.#liveAt.get(far)!;
-    this.#code.push({ code, jt: here - near, jf: here - far, k: k >>> 0 });
+    this.#live = this.#liveAt[near - 1]! | this.#liveAt[far - 1]!;
+    this.#push({ code, jt: here - near, jf: here - far, k: k >>> 0 });
+  }
+
+  #push(instruction: Instruction): void {
+    this.#code.push(instruction);
     this.#spans.push(this.#span);
+    this.#liveAt.push(this.#live);
   }
 
   /** A place in reach that leads to a target out of reach: one made before, or a new one behind the jump. */
@@ -342,13 +345,13 @@ class Emitter {
   }
 
   #ja(target: Label): void {
-    this.#live = this.#liveAt.get(target)!;
+    this.#live = this.#liveAt[target - 1]!;
     this.#emit(CODE.ja, this.#code.length - target);
   }
 
   /** Goes on at a label: by falling into it where it is next. */
   #goto(target: Label): void {
-    if (target === this.#code.length) this.#live = this.#liveAt.get(target)!;
+    if (target === this.#code.length) this.#live = this.#liveAt[target - 1]!;
     else this.#ja(target);
   }
 }
