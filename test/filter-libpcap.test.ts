@@ -76,7 +76,7 @@ function handWritten(): Request[] {
 
 function generated(): Request[] {
   const random = new Random(SEED);
-  const dlts = [1, 1, 1, 1, 0, 9, 10, 12, 104, 105, 113, 127, 276];
+  const dlts = LONG ? [1, 1, 12, 105, 113, 127, ...DLTS] : [1, 1, 1, 1, 0, 9, 10, 12, 104, 105, 113, 127, 276];
   return Array.from({ length: GENERATED }, () => ({
     dlt: random.pick(dlts),
     expression: randomExpression(random),
