@@ -52,23 +52,28 @@ export function targets(instruction: Instruction, index: number, isa: Instructio
 export function controlFlow(instructions: readonly Instruction[], isa: InstructionSet = ISA): ControlFlowGraph {
   const n = instructions.length;
   const leads = instructions.map((insn, i) => targets(insn, i, isa));
-  const starts = new Set<number>(n > 0 ? [0] : []);
+  const starts = new Uint8Array(n + 1);
+  starts[0] = 1;
   leads.forEach((to, i) => {
     if (to.length === 1 && to[0] === i + 1 && !isBranch(instructions[i]!, isa)) return;
-    if (i + 1 < n) starts.add(i + 1);
-    for (const t of to) if (t < n) starts.add(t);
+    starts[i + 1] = 1;
+    for (const t of to) if (t < n) starts[t] = 1;
   });
-  const order = [...starts].sort((a, b) => a - b);
-  const blockOf = new Array<number>(n);
-  for (const [b, start] of order.entries()) blockOf.fill(b, start, order[b + 1] ?? n);
+  const order: number[] = [];
+  const blockOf: number[] = [];
+  for (let i = 0; i < n; i++) {
+    if (starts[i] === 1) order.push(i);
+    blockOf.push(order.length - 1);
+  }
 
   const successors = order.map((_start, b): Edge[] => {
     const last = (order[b + 1] ?? n) - 1;
-    const to = leads[last]!;
     const branch = isBranch(instructions[last]!, isa);
-    return to.flatMap((t, side): Edge[] =>
-      t < n ? [{ to: blockOf[t]!, when: branch ? (side === 0 ? "true" : "false") : "always" }] : [],
-    );
+    const edges: Edge[] = [];
+    leads[last]!.forEach((t, side) => {
+      if (t < n) edges.push({ to: blockOf[t]!, when: branch ? (side === 0 ? "true" : "false") : "always" });
+    });
+    return edges;
   });
   const predecessors = order.map((): number[] => []);
   successors.forEach((edges, b) => {
