@@ -1,14 +1,16 @@
 /**
  * How fast is each engine, and next to what C does?
  *
- *   npm run build && node bench/engines.mjs [--set hot|cold] [--rounds N] [--filters a,b,c] [--json FILE]
+ *   npm run build && node bench/engines.mjs [--set hot|cold] [--rounds N] [--filters a,b,c] [--best] [--json FILE]
  *
- * Filters and packet sets are those of ../shared/bench-filters (see packets.mjs).  Engines run in turns, round by
+ * --best takes the best round instead of the median, which says more on a machine that others use too; --json keeps
+ * every sample.  Filters and packet sets are those of ../shared/bench-filters (see packets.mjs).  Engines run in turns, round by
  * round; a figure is the median of the rounds, a ratio the median of the rounds' ratios.  Every engine's verdicts are
  * hashed and must be equal.  `gcc` and `clang` are the program translated to C, -O3 -march=native, in a batch loop on
  * huge pages; the `p` forms prefetch eight packets ahead.
  */
-import { cpus } from "node:os";
+import { writeFileSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { interpreter } from "../dist/interpreter/interpreter.js";
 import { js } from "../dist/jit/js-engine.js";
@@ -24,6 +26,7 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "7" },
     filters: { type: "string" },
     packets: { type: "string" },
+    best: { type: "boolean", default: false },
     json: { type: "string" },
   },
 });
@@ -40,6 +43,8 @@ const COLD_LIMIT = { hosts100: 300_000, acl1000: 300_000, alu4000: 4_000 };
 const HOT_LIMIT = { alu4000: 500 };
 /** Nanoseconds that one measurement should last. */
 const SPAN = 15e6;
+/** Milliseconds that an engine of ours runs before it is measured: V8 optimises in the background meanwhile. */
+const WARM_UP = 300;
 
 const OURS = ["wasm batch", "wasm call", "js match", "js batch", "interpreter"];
 const NAMES = [...OURS, ...C_ENGINES];
@@ -132,7 +137,7 @@ async function measure(which) {
       let ns;
       let verdicts;
       if (engine in engines) {
-        const until = performance.now() + 60;
+        const until = performance.now() + WARM_UP;
         do {
           const start = performance.now();
           engines[engine].run();
@@ -159,13 +164,18 @@ async function measure(which) {
       }
     }
     results[name] = samples;
-    const cells = NAMES.map((engine) => format(median(samples[engine])).padStart(11));
+    const cells = NAMES.map((engine) => format(settle(samples[engine])).padStart(11));
     if (name === FILTERS[0])
       console.log(`\n${which}: ns a packet\n${"".padEnd(10)}${NAMES.map((n) => n.padStart(11)).join("")}`);
     console.log(`${name.padEnd(10)}${cells.join("")}`);
   }
   c.stop();
   return results;
+}
+
+/** What stands for many rounds: the median, or with --best the best of them. */
+function settle(list) {
+  return options.best && list.length > 0 ? Math.min(...list) : median(list);
 }
 
 function median(list) {
@@ -179,11 +189,14 @@ function format(ns) {
   return Number.isNaN(ns) ? "-" : ns >= 100 ? ns.toFixed(0) : ns.toFixed(2);
 }
 
-/** Geometric mean over filters of the median ratio rival time / engine time. */
+/** Geometric mean over the filters that both can run of rival time / engine time. */
 function speedup(results, names, engine, rival) {
   const logs = names
-    .filter((name) => name in results)
-    .map((name) => Math.log(median(results[name][rival].map((ns, i) => ns / results[name][engine][i]))));
+    .filter((name) => (results[name]?.[engine].length ?? 0) > 0 && results[name][rival].length > 0)
+    .map((name) => {
+      const { [engine]: ours, [rival]: theirs } = results[name];
+      return Math.log(options.best ? settle(theirs) / settle(ours) : median(theirs.map((ns, i) => ns / ours[i])));
+    });
   return Math.exp(logs.reduce((sum, x) => sum + x, 0) / logs.length);
 }
 
@@ -205,9 +218,17 @@ function report(which, results) {
   }
 }
 
-console.log(`node ${process.version}, ${cpus()[0].model}, ${new Date().toISOString().slice(0, 10)}, rounds ${ROUNDS}`);
+console.log(
+  `node ${process.version}, ${cpus()[0].model}, ${new Date().toISOString().slice(0, 10)}, rounds ${ROUNDS}, load ${loadavg()[0].toFixed(1)}`,
+);
 for (const name of ["gcc", "clang"])
   if (!COMPILERS.includes(name)) console.log(`no ${name} here: its column is left out`);
+const all = {};
 for (const which of options.set === undefined ? ["hot", "cold"] : [options.set]) {
-  report(which, await measure(which));
+  all[which] = await measure(which);
+  report(which, all[which]);
+}
+if (options.json !== undefined) {
+  const about = { node: process.version, cpu: cpus()[0].model, date: new Date().toISOString(), load: loadavg() };
+  writeFileSync(options.json, `${JSON.stringify({ about, samples: all })}\n`);
 }

@@ -29,7 +29,7 @@ type Batch = (
 
 /**
  * The JavaScript engine.  `load` throws a BpfError `unsupported` where code from strings is forbidden, or for a
- * program of more than 1000 instructions, 500 labels, or with backward jumps.
+ * program of more than 1500 instructions, 500 labels, or with backward jumps.
  */
 export const js: Engine<BatchFilter> = Object.freeze({
   name: "js",
