@@ -4,6 +4,7 @@
  * A job is data, so that a worker can be given one; what it finds is data as well.
  */
 import { readFile } from "node:fs/promises";
+import { readCaptureSync } from "../capture/read.ts";
 import { Comparison, type Findings } from "../conformance/compare.ts";
 import { type CorpusFile, corpusTrial, readCorpusFile } from "../conformance/corpus.ts";
 import { exhaustiveTrials, payOffsetTrials } from "../conformance/exhaustive.ts";
@@ -11,6 +12,8 @@ import { randomFrame } from "../conformance/frames.ts";
 import { type RandomTrialOptions, randomTrial, type Scene } from "../conformance/random-trials.ts";
 import { reproduce } from "../conformance/reproduce.ts";
 import type { Contestant, Trial } from "../conformance/trial.ts";
+import { compileFilter } from "../filter/compile.ts";
+import type { Instruction } from "../program/instruction.ts";
 import { type ChannelName, openChannel, otherContestants, referenceEngine, weightOf } from "./conform-engines.ts";
 
 export interface Job {
@@ -20,6 +23,8 @@ export interface Job {
   readonly channels: readonly ChannelName[];
   /** Corpus files, paths and names. */
   readonly corpus: readonly { readonly path: string; readonly name: string }[];
+  /** Capture files whose packets random trials mutate. */
+  readonly captures: readonly string[];
   readonly exhaustive: boolean;
   /** Stops at the first disagreement. */
   readonly failFast: boolean;
@@ -49,6 +54,20 @@ export interface Progress {
 const MAX_SHRUNK = 3;
 /** Frames whose payload offset is compared; some 2% have a cut tag and are dropped in front of every filter. */
 const FRAMES = 62_000;
+/** Packets taken from one capture file. */
+const MAX_CAPTURED = 1000;
+/** Real filters, which random trials mutate. */
+const EXPRESSIONS: readonly string[] = [
+  "tcp port 80",
+  "udp dst portrange 1000-2000",
+  "src net 10.0.0.0/8 and not arp",
+  "tcp[tcpflags] & (tcp-syn|tcp-fin) != 0",
+  "ip6 and (udp port 53 or icmp6)",
+  "host 10.0.0.1 or host 10.0.0.2 or host fe80::1",
+  "vlan 5 and ip",
+  "ether multicast and greater 60",
+  "icmp[icmptype] = icmp-echo and ip[8] < 5",
+];
 /** Trials between two looks at the clock. */
 const SLICE = 64;
 
@@ -58,7 +77,9 @@ export async function runJob(job: Job, onProgress: (progress: Progress) => void)
   const others = otherContestants(job.engines, job.commands);
   const corpus: CorpusFile[] = [];
   for (const { path, name } of job.corpus) corpus.push(readCorpusFile(await readFile(path, "utf8"), name));
-  const runner = new Runner(job, reference, others, corpus, onProgress);
+  const captured: Uint8Array[] = [];
+  for (const path of job.captures) captured.push(...capturedPackets(await readFile(path)));
+  const runner = new Runner(job, reference, others, { corpus, captured }, onProgress);
   try {
     if (job.only === undefined) await runner.fixed();
     for (const name of job.channels) await runner.channel(name);
@@ -80,6 +101,8 @@ class Runner {
   readonly #total: Comparison;
   readonly #onProgress: (progress: Progress) => void;
   readonly #corpus: readonly CorpusFile[];
+  readonly #captured: readonly Uint8Array[];
+  readonly #filters: readonly (readonly Instruction[])[];
   readonly #contestants = new Map<string, { name: string; version: string }>();
   #shrunk = 0;
 
@@ -87,13 +110,15 @@ class Runner {
     job: Job,
     reference: Contestant,
     others: readonly Contestant[],
-    corpus: readonly CorpusFile[],
+    { corpus, captured }: { readonly corpus: readonly CorpusFile[]; readonly captured: readonly Uint8Array[] },
     onProgress: (progress: Progress) => void,
   ) {
     this.#job = job;
     this.#reference = reference;
     this.#others = others;
     this.#corpus = corpus;
+    this.#captured = captured;
+    this.#filters = EXPRESSIONS.map((expression) => compileFilter(expression).program.instructions);
     this.#onProgress = onProgress;
     this.#total = new Comparison([reference]);
   }
@@ -137,8 +162,7 @@ class Runner {
   /** This share of a scene's random trials, until enough verdicts were compared. */
   async random(name: ChannelName | "anywhere", scene: Scene, kernel: Contestant | undefined): Promise<void> {
     const { seed, cpus, only, channels, cases, share } = this.#job;
-    const filters = this.#corpus.flatMap(({ name: file, instructions }) => (isFilter(file) ? [instructions] : []));
-    const settings: RandomTrialOptions = { scene, cpus, filters };
+    const settings: RandomTrialOptions = { scene, cpus, filters: this.#filters, captured: this.#captured };
     if (only !== undefined) {
       if (only.scene === name) await this.#compare(kernel, [randomTrial(seed, only.trial, settings)]);
       return;
@@ -194,7 +218,12 @@ function* shared(trials: Iterable<Trial>, { index, of }: Job["share"]): Generato
   for (const trial of trials) if (n++ % of === index) yield trial;
 }
 
-/** True for the corpus's whole programs, which random trials mutate. */
-function isFilter(name: string): boolean {
-  return /(^|\/)programs\/(?!libpcap)/.test(name);
+/** The packets of a capture file, up to {@link MAX_CAPTURED}. */
+function capturedPackets(file: Uint8Array): Uint8Array[] {
+  const packets: Uint8Array[] = [];
+  for (const { data } of readCaptureSync([file])) {
+    if (packets.length === MAX_CAPTURED) break;
+    packets.push(data.slice());
+  }
+  return packets;
 }
