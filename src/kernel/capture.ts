@@ -5,6 +5,7 @@
  * packet waits up to `timeout` until its block is handed over.  "receive": recvmmsg() copies what waits; made for
  * latency, and for runtimes that forbid external ArrayBuffers (Electron).
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { BpfError } from "../base/errors.ts";
 import { U32_MAX } from "../isa/limits.ts";
 import { CODE } from "../isa/opcodes.ts";
@@ -109,6 +110,8 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
   readonly #source: BlockSource;
   readonly #batch: LiveBatch;
   readonly #readiness: Readiness;
+  /** Milliseconds that a packet may wait in its block. */
+  readonly #timeout: number;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.close();
   #fd: number;
@@ -120,6 +123,8 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
   /** Packets to skip: they passed a filter that was replaced. */
   #skip = 0;
   #replacing: Promise<unknown> | undefined;
+  /** What ended the capture; thrown when every packet that came before was handed out. */
+  #failure: unknown;
   /** The kernel's end of the socket, once closed. */
   #gone: Promise<void> | undefined;
   #statistics = { received: 0, dropped: 0, freezes: 0 };
@@ -131,6 +136,7 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
     this.#source = source;
     this.#netns = options.netns;
     this.#signal = options.signal;
+    this.#timeout = about.mode === "ring" ? (options.timeout ?? DEFAULT_TIMEOUT) : 0;
     this.#readiness = new Readiness(addon, fd);
     this.interface = options.interface;
     this.mode = about.mode;
@@ -184,7 +190,6 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
     this.#batch.clear();
     if (this.#fd >= 0) this.#source.release();
     if (++this.#batches >= BATCHES_A_TURN) await this.#turn();
-    let failure: unknown;
     for (;;) {
       while (this.#replacing !== undefined) await this.#replacing;
       this.#signal?.throwIfAborted();
@@ -195,12 +200,14 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
         this.#source.release();
         continue;
       }
-      if (failure !== undefined) throw failure;
+      if (this.#failure !== undefined) throw this.#failure;
       this.#batches = 0;
       try {
         await this.#readiness.wait();
       } catch (error) {
-        failure = this.#socketError(error);
+        this.#failure = this.#socketError(error);
+        // Packets that came before lie in a block that the kernel hands over within two of its timeouts.
+        await sleep(3 * this.#timeout);
       }
     }
   }
