@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -87,6 +87,30 @@ describe("cbpf run", () => {
   test("writes an empty capture when nothing matches", async () => {
     expect((await cbpf(["run", "-w", at("none.pcap"), "ret #0", at("frames.pcap")])).status).toBe(1);
     expect([...readCaptureSync(readFileSync(at("none.pcap")))]).toEqual([]);
+  });
+
+  test("an empty capture has the link type of what was read", async () => {
+    const raw = pcapWriter({ linktype: 101 });
+    raw.write({ data: new Uint8Array(20) });
+    writeFileSync(at("raw-only.pcap"), raw.take());
+    expect((await cbpf(["run", "-w", at("none.pcap"), "ret #0", at("raw-only.pcap")])).status).toBe(1);
+    const empty = readCaptureSync(readFileSync(at("none.pcap")));
+    expect([...empty]).toEqual([]);
+    expect(empty.header!.interfaces[0]!.linktype).toBe(101);
+  });
+
+  test("leaves OUT as it is when no capture can be read, and names what cannot be written", async () => {
+    writeFileSync(at("precious.pcap"), frames());
+    for (const capture of [at("typo.pcap"), at("text.pcap")]) {
+      writeFileSync(at("text.pcap"), "no capture at all");
+      const { status, err } = await cbpf(["run", "-w", at("precious.pcap"), "ret #-1", capture]);
+      expect([status, err.includes(capture)]).toEqual([3, true]);
+      expect(readFileSync(at("precious.pcap"))).toEqual(Buffer.from(frames()));
+    }
+    const folder = await cbpf(["run", "ret #-1", FOLDER]);
+    expect([folder.status, folder.err.includes(FOLDER)]).toEqual([3, true]);
+    const nowhere = await cbpf(["run", "-w", at("none/out.pcap"), "ret #-1", at("frames.pcap")]);
+    expect([nowhere.status, nowhere.err.includes("none/out.pcap")]).toEqual([3, true]);
   });
 
   test("reads standard input, gzip, and several captures in order", async () => {
@@ -295,6 +319,11 @@ describe("calls", () => {
     expect((await cbpf(["verify", at("absent.bpf")])).err).toContain("no such file");
   });
 
+  test("no command at all is a wrong call; help COMMAND is COMMAND --help", async () => {
+    expect(await cbpf([])).toMatchObject({ status: 2, out: "" });
+    expect(await cbpf(["help", "run"])).toEqual(await cbpf(["run", "--help"]));
+  });
+
   test("help is there for everything", async () => {
     const { out } = await cbpf(["--help"]);
     const names = [...out.matchAll(/^ {2}([a-z-]+) {2,}/gm)].map((match) => match[1]!);
@@ -314,5 +343,12 @@ test("the program itself: a pipe that closes early is no error", { timeout: 300_
   );
   expect(run.stdout.split("\n")).toHaveLength(2);
   expect(run.stderr).toBe("");
+  if (existsSync("/dev/full")) {
+    const full = spawnSync("sh", [
+      "-c",
+      `'${process.execPath}' '${dist}' run 'ret #-1' '${at("frames.pcap")}' >/dev/full`,
+    ]);
+    expect([full.status, String(full.stderr)]).toEqual([3, expect.stringContaining("standard output: ENOSPC")]);
+  } else console.log("a full disk: not tried, there is no /dev/full");
   expect(spawnSync(process.execPath, [dist, "--version"], { encoding: "utf8" }).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
 });

@@ -6,8 +6,8 @@ import { parseArgs } from "node:util";
 import { BpfError } from "../base/errors.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Exit statuses of every command. */
-export const EXIT = Object.freeze({ matched: 0, nothing: 1, usage: 2, badInput: 3 });
+/** Exit statuses of every command; 70 is EX_SOFTWARE of sysexits.h. */
+export const EXIT = Object.freeze({ matched: 0, nothing: 1, usage: 2, badInput: 3, defect: 70 });
 
 export interface Option {
   readonly type: "string" | "boolean";
@@ -116,8 +116,16 @@ export function helpText(name: string, command: Command): string {
   return `usage: cbpf ${name} ${command.usage}\n\n${command.summary}\n\n${lines.join("\n")}\n${details}`;
 }
 
-/** A BpfError that names what it is about, as `file: message`. */
+/** True for an error of a system call, as Node makes them. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error && !(error instanceof BpfError);
+}
+
+/** An error that names what it is about, as `file: message`; a system error that knows its path stays as it is. */
 export function about(name: string, error: unknown): unknown {
+  if (isSystemError(error) && error.path === undefined) {
+    return new BpfError("system", `${name}: ${error.message}`, { cause: error });
+  }
   if (!(error instanceof BpfError)) return error;
   return new BpfError(error.code, `${name}: ${error.message}`, { ...error, cause: error });
 }

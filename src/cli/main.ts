@@ -5,7 +5,7 @@
 import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { BpfError } from "../base/errors.ts";
-import { type Command, EXIT, helpText, parseArguments, UsageError } from "./command.ts";
+import { type Command, EXIT, helpText, isSystemError, parseArguments, UsageError } from "./command.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
 
 const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
@@ -26,9 +26,14 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command: Comman
 /** Runs a command line, without the program's name, and gives the exit status; throws only what is a defect. */
 export async function main(words: readonly string[], terminal: Terminal): Promise<number> {
   const [name, ...rest] = words;
-  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+  if (name === undefined) {
+    terminal.note((await overview()).trimEnd());
+    return EXIT.usage;
+  }
+  if (name === "help" && rest.length > 0) return main([...rest, "--help"], terminal);
+  if (name === "--help" || name === "-h" || name === "help") {
     await terminal.write(await overview());
-    return name === undefined ? EXIT.usage : 0;
+    return 0;
   }
   if (name === "--version") {
     await terminal.write(`${await version()}\n`);
@@ -71,7 +76,8 @@ A PROGRAM is a file, - for standard input, the text itself, in any form: assembl
 iptables or tc bytecode string, a C array, hex, JSON, the bytes of struct sock_filter; or a filter expression.  In assembly given on one
 line of the command, ; ends an instruction: cbpf run 'ldh [12]; jne #0x806, no; ret #-1; no: ret #0' FILE
 
-cbpf COMMAND --help says more.  Exit status: 0 matched or done, 1 nothing matched, 2 wrong call, 3 bad input.\n`;
+cbpf COMMAND --help says more.  Exit status: 0 matched or done, 1 nothing matched, 2 wrong call, 3 bad input,
+70 a defect of cbpf.\n`;
 }
 
 async function version(): Promise<string> {
@@ -80,10 +86,12 @@ async function version(): Promise<string> {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && "syscall" in error;
-}
-
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  process.exitCode = await main(process.argv.slice(2), processTerminal());
+  try {
+    process.exitCode = await main(process.argv.slice(2), processTerminal());
+  } catch (error) {
+    // Node's own status for an exception is 1, which here means that nothing matched.
+    console.error(error);
+    process.exitCode = EXIT.defect;
+  }
 }

@@ -1,7 +1,7 @@
 /** `cbpf run`: the main job.  A program, captures, and the packets that it picks. */
 
 import { realpathSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { BpfError } from "../base/errors.ts";
 import type { CaptureBatch } from "../capture/batch.ts";
 import type { CaptureWriter } from "../capture/write.ts";
@@ -51,13 +51,15 @@ export const command: Command = {
     const [programArgument, ...captures] = args.positionals as [string, ...string[]];
     refuseTwoStdins(args.positionals);
     const source = await readProgramSource(programArgument, args, terminal);
-    const sink = await openSink(args, captures, terminal);
+    const sink = openSink(args, captures, terminal);
     const totals = { packets: 0, matched: 0 };
+    let complete = false;
     try {
       for (const capture of captures) await runCapture(source, capture, sink, totals, args, terminal);
+      complete = true;
     } finally {
       // What stands in front of damage counts, and is written, like everything else.
-      await sink.close();
+      await sink.close(complete);
       if (args.flag("count")) {
         await terminal.write(args.flag("json") ? `${JSON.stringify(totals)}\n` : `${totals.matched}\n`);
       }
@@ -96,6 +98,7 @@ async function runCapture(
       contexts = needsContext(program.verified);
       ({ linktype } = batch);
     }
+    sink.see?.(batch);
     if (snaplen !== undefined) cutBatch(batch, snaplen);
     const subject = contexts ? withContexts(batch) : inArena(arena, batch) ? arena : batch;
     totals.packets += batch.count;
@@ -166,6 +169,7 @@ async function runRanges(
     let verdicts: readonly number[] = [];
     let at = 0;
     for await (const batch of captureBatches(capture, terminal)) {
+      sink.see?.(batch);
       if (snaplen !== undefined) cutBatch(batch, snaplen);
       const behind = batch.firstNumber + batch.count;
       for (;;) {
@@ -192,13 +196,16 @@ async function runRanges(
 
 /** Where picked packets go. */
 interface Sink {
+  /** Told of every batch, whether packets of it are picked or not. */
+  see?(batch: CaptureBatch): void;
   take(batch: CaptureBatch, i: number, verdict: number, capture: string): void;
   /** Writes what was collected; `all` or when it is much. */
   flush(all: boolean): Promise<void>;
-  close(): Promise<void>;
+  /** Writes the rest; `complete` when every capture was read to its end. */
+  close(complete: boolean): Promise<void>;
 }
 
-async function openSink(args: Arguments, captures: readonly string[], terminal: Terminal): Promise<Sink> {
+function openSink(args: Arguments, captures: readonly string[], terminal: Terminal): Sink {
   const out = args.text("write");
   if (out !== undefined) {
     if (args.flag("json") || (args.flag("count") && out === "-"))
@@ -260,26 +267,39 @@ function time(nanoseconds: bigint): string {
   return `${date.toISOString().slice(0, 19).replace("T", " ")}.${fraction}`;
 }
 
-/** A capture file; made when the first packet, or the end, shows which link type it has. */
-async function fileSink(out: string, captures: readonly string[], terminal: Terminal): Promise<Sink> {
+/**
+ * A capture file.  It is opened when there is something to write, or when everything was read: a capture that cannot be
+ * read leaves an older file of that name as it is.
+ */
+function fileSink(out: string, captures: readonly string[], terminal: Terminal): Sink {
   if (out !== "-" && captures.some((capture) => sameFile(capture, out))) {
     throw new UsageError(`-w ${out} would overwrite a capture that is read`);
   }
-  const file = out === "-" ? undefined : await open(out, "w");
+  let file: FileHandle | undefined;
   const target = out.endsWith(".pcapng") ? pcapngTarget() : pcapTarget(out);
+  let seen = false;
   const flush = async (all: boolean): Promise<void> => {
     if (!all && target.pending() < WRITE_EVERY) return;
     const bytes = target.take();
     if (bytes.length === 0) return;
-    if (file === undefined) await terminal.write(bytes);
-    else await file.writeFile(bytes); // at the file's position; write() may write less than it is given
+    if (out === "-") return terminal.write(bytes);
+    try {
+      file ??= await open(out, "w");
+      await file.writeFile(bytes); // at the file's position; write() may write less than it is given
+    } catch (error) {
+      throw about(out, error);
+    }
   };
   return {
+    see(batch) {
+      seen = true;
+      target.see(batch);
+    },
     take: (batch, i) => target.write(batch, i),
     flush,
-    async close() {
+    async close(complete) {
       try {
-        await flush(true);
+        if (complete || seen) await flush(true);
       } finally {
         await file?.close();
       }
@@ -288,6 +308,8 @@ async function fileSink(out: string, captures: readonly string[], terminal: Term
 }
 
 interface Target {
+  /** Told of every batch: a file without packets has the link type of what was read. */
+  see(batch: CaptureBatch): void;
   write(batch: CaptureBatch, i: number): void;
   pending(): number;
   take(): Uint8Array;
@@ -296,8 +318,11 @@ interface Target {
 /** One link type, microseconds or, when the first interface has finer times, nanoseconds. */
 function pcapTarget(out: string): Target {
   let writer: CaptureWriter | undefined;
-  let linktype = 1;
+  let linktype: number | undefined;
   return {
+    see(batch) {
+      linktype ??= batch.linktype;
+    },
     write(batch, i) {
       if (writer === undefined) {
         ({ linktype } = batch);
@@ -307,7 +332,7 @@ function pcapTarget(out: string): Target {
       if (batch.linktype !== linktype) {
         throw new BpfError(
           "unsupported",
-          `${out}: a pcap file holds one link type, and there are ${linktypeName(linktype)} and ` +
+          `${out}: a pcap file holds one link type, and there are ${linktypeName(linktype!)} and ` +
             `${linktypeName(batch.linktype)}; write a file named *.pcapng`,
         );
       }
@@ -316,7 +341,7 @@ function pcapTarget(out: string): Target {
     },
     pending: () => writer?.pending ?? 0,
     take() {
-      writer ??= pcapWriter({ linktype });
+      writer ??= pcapWriter({ linktype: linktype ?? 1 });
       return writer.take();
     },
   };
@@ -327,6 +352,7 @@ function pcapngTarget(): Target {
   const writer = pcapngWriter();
   const numbers = new Map<unknown, number>();
   return {
+    see() {},
     write(batch, i) {
       const packet = batch.packet(i);
       let interfaceId = numbers.get(packet.interface);

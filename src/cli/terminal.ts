@@ -29,8 +29,11 @@ export function processTerminal(): Terminal {
     if (shown) process.stderr.write("\r\x1b[K");
     shown = false;
   };
-  // A reader that went away, as `head` does, ends the program quietly.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 3));
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0); // a reader that went away, as `head` does, ends the program quietly
+    process.stderr.write(`cbpf: standard output: ${error.message}\n`);
+    process.exit(3);
+  });
   return {
     stdin: process.stdin,
     colour: process.stdout.isTTY === true && !process.env.NO_COLOR,
