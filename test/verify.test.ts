@@ -210,3 +210,18 @@ describe("what an attach costs", () => {
     );
   });
 });
+
+test("a message lists a hundred violations and counts the rest; the error carries them all", () => {
+  const lines = (n: number): string[] => {
+    try {
+      verify([...Array<Instruction>(n).fill(stmt(0xffff)), RET]);
+    } catch (error) {
+      expect((error as BpfError).violations).toHaveLength(n);
+      return (error as BpfError).message.split("\n");
+    }
+    return [];
+  };
+  expect(lines(101)).toHaveLength(101);
+  expect(lines(3000)).toHaveLength(101);
+  expect(lines(3000).at(-1)).toBe("and 2900 more");
+});

@@ -95,13 +95,18 @@ export class BpfError extends Error {
   }
 }
 
-/** The error for a list of violations: every one is carried, and every one is in the message, a line each. */
+/** Violations that a message lists; more are counted, so that a message can be read. */
+const MOST_LISTED = 100;
+
+/** The error for a list of violations: every one is carried, and the first hundred are in the message, a line each. */
 export function violationsError(
   code: BpfErrorCode,
   violations: readonly Violation[],
   details: BpfErrorDetails = {},
 ): BpfError {
-  const lines = violations.map((violation) => describeViolation(violation, details.source));
+  const listed = violations.length <= MOST_LISTED + 1 ? violations : violations.slice(0, MOST_LISTED);
+  const lines = listed.map((violation) => describeViolation(violation, details.source));
+  if (listed !== violations) lines.push(`and ${violations.length - MOST_LISTED} more`);
   const first = violations[0];
   return new BpfError(code, lines.join("\n"), {
     ...(first?.index === undefined ? {} : { index: first.index }),
