@@ -237,6 +237,15 @@ describe("programs in and out", () => {
     for (const program of programs) expect((await cbpf(["run", "-c", program, at("frames.pcap")])).out).toBe("1\n");
   });
 
+  test("refuses what is too large for a program, a capture in its place for example", async () => {
+    const large = Buffer.alloc((4 << 20) + 8);
+    writeFileSync(at("large"), large);
+    for (const program of [at("large"), "-"]) {
+      const { status, err } = await cbpf(["disasm", program], large);
+      expect([status, err]).toEqual([3, expect.stringContaining("a program of more than 4194304 bytes")]);
+    }
+  });
+
   test("disasm shows any bytes", async () => {
     const { status, out } = await cbpf(["disasm", "-"], Uint8Array.from([0xff, 0xee, 1, 2, 3, 0, 0, 0]));
     expect([status, out.trim()]).toEqual([0, ".word 0xeeff, 1, 2, 0x3"]);

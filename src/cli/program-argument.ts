@@ -17,6 +17,9 @@ import type { Terminal } from "./terminal.ts";
 export type ProgramFormat = TextFormat | "raw";
 export const PROGRAM_FORMATS: readonly ProgramFormat[] = [...(Object.keys(TEXT_FORMATS) as TextFormat[]), "raw"];
 
+/** Bytes of the largest PROGRAM that is read: 4096 instructions need no tenth of it in any form. */
+const MAX_PROGRAM = 4 << 20;
+
 /** Options that say how to read a PROGRAM. */
 export const PROGRAM_OPTIONS = {
   from: { type: "string", value: "FORMAT", help: "form of the program, recognised by default" },
@@ -104,7 +107,7 @@ export async function readProgramSource(argument: string, args: Arguments, termi
 async function isExpression(argument: string): Promise<boolean> {
   const format = recognise(argument);
   const program = format === "asm" ? beginsAsAssembly(argument) : format !== undefined;
-  return argument !== "-" && !program && !(await isFile(argument));
+  return argument !== "-" && !program && (await sizeOf(argument)) === undefined;
 }
 
 /**
@@ -158,7 +161,11 @@ async function contents(
   terminal: Terminal,
 ): Promise<{ name: string; bytes: Uint8Array }> {
   if (argument === "-") return { name: "standard input", bytes: await readAll(terminal.stdin) };
-  if (await isFile(argument)) return { name: argument, bytes: await readFile(argument) };
+  const size = await sizeOf(argument);
+  if (size !== undefined) {
+    refuseTooLarge(argument, size);
+    return { name: argument, bytes: await readFile(argument) };
+  }
   return { name: "the argument", bytes: new TextEncoder().encode(inlineText(argument, wanted)) };
 }
 
@@ -171,17 +178,30 @@ function inlineText(argument: string, wanted: ProgramFormat | undefined): string
   return isAssembly ? argument.replaceAll(";", "\n") : argument;
 }
 
-async function isFile(path: string): Promise<boolean> {
+/** Bytes of a file; undefined for what is none, a directory too. */
+async function sizeOf(path: string): Promise<number | undefined> {
   try {
-    return !(await stat(path)).isDirectory();
+    const found = await stat(path);
+    return found.isDirectory() ? undefined : found.size;
   } catch {
-    return false;
+    return undefined;
   }
+}
+
+/** A capture in the place of the program would be read for minutes before it turns out to be none. */
+function refuseTooLarge(name: string, size: number): void {
+  if (size <= MAX_PROGRAM) return;
+  throw new BpfError("limit", `${name}: a program of more than ${MAX_PROGRAM} bytes; PROGRAM stands before CAPTURE`);
 }
 
 async function readAll(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of source) chunks.push(chunk);
+  let size = 0;
+  for await (const chunk of source) {
+    chunks.push(chunk);
+    size += chunk.length;
+    refuseTooLarge("standard input", size);
+  }
   return Buffer.concat(chunks);
 }
 
