@@ -1,17 +1,21 @@
 // What must hold for every valid program and every packet: two readings of the machine, the tracer's and the
 // interpreter's, agree, alone and in a batch; and a text form holds the whole program.
 import { describe, expect, test } from "vitest";
+import { BpfError } from "../src/base/errors.ts";
 import { contextFrom } from "../src/conformance/packet-text.ts";
+import { Random } from "../src/conformance/random.ts";
 import { randomTrial } from "../src/conformance/random-trials.ts";
 import type { Trial } from "../src/conformance/trial.ts";
 import { interpreter } from "../src/interpreter/interpreter.ts";
 import { type TraceStep, trace } from "../src/interpreter/trace.ts";
+import { OPCODES } from "../src/isa/opcodes.ts";
 import { decode, encode } from "../src/program/codec.ts";
 import type { VerifiedProgram } from "../src/program/engine.ts";
 import type { PacketContext } from "../src/program/packet-context.ts";
 import { disassemble } from "../src/text/disassemble.ts";
 import { formatText, parseText, TEXT_FORMATS, type TextFormat } from "../src/text/formats.ts";
 import { check, verify } from "../src/verify/verify.ts";
+import { Program } from "../src/vm/program.ts";
 
 const LONG = process.env.CBPF_LONG === "1";
 const SEED = Number(process.env.SEED ?? (Math.random() * 0x7fffffff) | 0) >>> 0;
@@ -116,3 +120,33 @@ describe(`${TRIALS} random trials of ${PACKETS} packets (rerun: SEED=${SEED})`, 
     expect(n).toBe(FIRST + TRIALS);
   });
 });
+
+test(`${TRIALS * 5} random byte strings as programs: one that writes the same bytes, or a BpfError (rerun: SEED=${SEED})`, () => {
+  const known = OPCODES.map(({ code }) => code);
+  const outcomes = { loaded: 0, "bad-bytes": 0, "invalid-program": 0 };
+  for (let n = 0; n < TRIALS * 5; n++) {
+    const random = new Random(SEED, n);
+    const bytes = Uint8Array.from({ length: random.below(40) + (random.oneIn(4) ? 0 : 8) }, () => random.below(256));
+    const byteOrder = random.pick(["little", "big"] as const);
+    const low = byteOrder === "little" ? 0 : 1;
+    if (random.oneIn(2)) {
+      // whole instructions with known codes, so that some get through
+      for (let at = 0; at + 8 <= bytes.length; at += 8) {
+        bytes[at + low] = at + 16 > bytes.length ? 0x06 : random.pick(known);
+        bytes[at + 1 - low] = 0;
+        if (random.oneIn(2)) bytes.fill(0, at + 2, at + 8);
+      }
+    }
+    try {
+      const program = Program.load(bytes, { byteOrder });
+      expect([...program.toBytes(byteOrder)]).toEqual([...bytes]);
+      outcomes.loaded++;
+    } catch (error) {
+      if (!(error instanceof BpfError) || !(error.code in outcomes)) {
+        throw new Error(`SEED=${SEED}, string ${n}: ${[...bytes]}`, { cause: error });
+      }
+      outcomes[error.code as "bad-bytes"]++;
+    }
+  }
+  if (TRIALS >= 1000) expect(Math.min(...Object.values(outcomes))).toBeGreaterThan(TRIALS / 50);
+}, 3_600_000);
