@@ -21,6 +21,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command: Comman
   dump: () => import("./dump.ts"),
   conform: () => import("./conform.ts"),
   native: () => import("./native.ts"),
+  capture: () => import("./capture.ts"),
+  attach: () => import("./attach.ts"),
+  "dump-filter": () => import("./dump-filter.ts"),
 };
 
 /** Runs a command line, without the program's name, and gives the exit status; throws only what is a defect. */

@@ -1,5 +1,5 @@
 /**
- * One line about a packet: enough to recognise it in a list.  No protocol analyser.
+ * One line about a packet, and its time: enough to recognise it in a list.  No protocol analyser.
  */
 import { readU16BE, toHex } from "../base/bytes.ts";
 
@@ -71,4 +71,12 @@ function ipv6(packet: Uint8Array, at: number): string {
 
 function firstBytes(packet: Uint8Array): string {
   return `${toHex(packet.subarray(0, 16), " ")}${packet.length > 16 ? " ..." : ""}`;
+}
+
+/** Nanoseconds since 1970 as UTC, to the microsecond. */
+export function timeText(nanoseconds: bigint): string {
+  const date = new Date(Number(nanoseconds / 1_000_000n));
+  if (Number.isNaN(date.getTime())) return `${nanoseconds} ns`;
+  const fraction = String((nanoseconds / 1000n) % 1_000_000n).padStart(6, "0");
+  return `${date.toISOString().slice(0, 19).replace("T", " ")}.${fraction}`;
 }

@@ -15,7 +15,7 @@ import { needsContext, withContexts } from "./capture-context.ts";
 import { captureBatches } from "./capture-file.ts";
 import { type Arguments, about, type Command, EXIT, UsageError } from "./command.ts";
 import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
-import { packetLine } from "./packet-line.ts";
+import { packetLine, timeText } from "./packet-line.ts";
 import { PROGRAM_OPTIONS, type ProgramSource, readProgramSource, refuseTwoStdins } from "./program-argument.ts";
 import { RangePool } from "./shard-pool.ts";
 import { type CaptureRange, chunkArena, cutBatch, damaged, filterRanges, inArena, shardCapture } from "./shards.ts";
@@ -256,15 +256,7 @@ function listLine(terminal: Terminal, batch: CaptureBatch, i: number, verdict: n
   const number = String(batch.firstNumber + i).padStart(7);
   const length = `${batch.lengths[i]}`.padStart(6);
   const summary = packetLine(batch.data(i), batch.linktype);
-  return `${styled(terminal, "dim", number)}  ${time(batch.timestamp(i))} ${length} bytes  ${summary}${verdict === 0 ? "  (verdict 0)" : ""}\n`;
-}
-
-/** UTC, to the microsecond. */
-function time(nanoseconds: bigint): string {
-  const date = new Date(Number(nanoseconds / 1_000_000n));
-  if (Number.isNaN(date.getTime())) return `${nanoseconds} ns`;
-  const fraction = String((nanoseconds / 1000n) % 1_000_000n).padStart(6, "0");
-  return `${date.toISOString().slice(0, 19).replace("T", " ")}.${fraction}`;
+  return `${styled(terminal, "dim", number)}  ${timeText(batch.timestamp(i))} ${length} bytes  ${summary}${verdict === 0 ? "  (verdict 0)" : ""}\n`;
 }
 
 /**

@@ -24,6 +24,7 @@ export {
 } from "./capture.ts";
 export type { Acceptance } from "./channel.ts";
 export { type FilteredSocket, type FilterSocketOptions, filterSocket } from "./fallback.ts";
+export { ForeignSocket, openForeignSocket } from "./foreign-socket.ts";
 export { type CapturedPacket, LiveBatch, type VlanTag } from "./live-batch.ts";
 export { type KernelStatus, status } from "./load.ts";
 export {
