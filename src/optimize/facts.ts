@@ -201,6 +201,15 @@ function narrowed(fact: Fact, cond: Test["cond"], k: number, mask: number, outco
       else if (isPowerOfTwo(k)) ones |= k;
       else return exclude(k, 0);
   }
+  // An excluded number is no bound.
+  for (let e = fact.excluded, n = 0; e !== undefined && n < MOST_EXCLUSIONS; n++) {
+    const next: Excluded | undefined = e.before;
+    if (e.mask === 0xffffffff && (e.value === low || e.value === high) && low < high) {
+      if (e.value === low) low++;
+      else high--;
+      e = fact.excluded;
+    } else e = next;
+  }
   return { ...settled(low, high, zeros, ones), excluded: fact.excluded };
 }
 

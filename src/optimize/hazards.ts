@@ -68,6 +68,17 @@ export function covers(shown: Hazards, wanted: Hazards): boolean {
   return true;
 }
 
+/** The hazards of `wanted` that `shown` does not imply. */
+export function unproven(wanted: Hazards, shown: Hazards): Hazards {
+  const levels = new Map<string, number>();
+  for (const [key, level] of wanted.levels) {
+    if (!covers(shown, { everything: false, levels: new Map([[key, level]]), anchors: wanted.anchors })) {
+      levels.set(key, level);
+    }
+  }
+  return { everything: false, levels, anchors: wanted.anchors };
+}
+
 function contains(a: Hazards, b: Hazards): boolean {
   if (a.levels.size < b.levels.size) return false;
   for (const [key, level] of b.levels) if ((a.levels.get(key) ?? -1) < level) return false;

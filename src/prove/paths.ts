@@ -6,17 +6,19 @@
  * same node.  Where they end differently a packet is forged for the path, and only a packet on which both graphs
  * really give different verdicts counts.
  */
-import { NO_FACTS } from "../optimize/facts.ts";
-import { type Node, Nodes, topological } from "../optimize/graph.ts";
-import { covers, type Hazards } from "../optimize/hazards.ts";
+import { type Facts, NO_FACTS } from "../optimize/facts.ts";
+import { bitOf, type Node, Nodes, topological } from "../optimize/graph.ts";
+import { covers, type Hazards, unproven } from "../optimize/hazards.ts";
 import { lift } from "../optimize/lift.ts";
-import { restrict, restrictTo } from "../optimize/restrict.ts";
+import { restrictTo } from "../optimize/restrict.ts";
 import type { Value } from "../optimize/value.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { NO_CONTEXT } from "../program/packet-context.ts";
 import { evaluate } from "./evaluate.ts";
 import { forge, type Path } from "./forge.ts";
 import type { Found } from "./question.ts";
+
+type Difference = Exclude<Found, { none: true }>;
 
 const BUDGET = 20_000;
 
@@ -32,10 +34,14 @@ export function comparePaths(a: readonly Instruction[], b: readonly Instruction[
     }
     roots.push(lifted.graph.root);
   }
-  const comparison = new Comparison(nodes, Date.now() + timeLimit, roots);
-  const difference = comparison.compare(roots[0]!, roots[1]!, { tests: [], touched: [], fails: undefined });
-  if (difference === undefined) return { none: true };
-  return difference;
+  const deadline = Date.now() + timeLimit;
+  const start: Path = { tests: [], touched: [], fails: undefined };
+  const [one, two] = [roots[0]!, roots[1]!];
+  const quick = new Comparison(nodes, deadline, roots, false).compare(one, two, start, NO_FACTS);
+  if (quick === undefined) return { none: true };
+  if ("found" in quick) return quick;
+  const thorough = new Comparison(nodes, deadline, roots, true).compare(one, two, start, NO_FACTS);
+  return thorough ?? { none: true };
 }
 
 /** Packets that take different paths through a program, at most `most`; for tests that want every branch taken. */
@@ -77,51 +83,56 @@ class Comparison {
   readonly #nodes: Nodes;
   readonly #deadline: number;
   readonly #roots: readonly Node[];
+  /** Whether every fact of a path is used, or only the last test's; then equal remainders need one look. */
+  readonly #thorough: boolean;
   readonly #equal = new Set<string>();
 
-  constructor(nodes: Nodes, deadline: number, roots: readonly Node[]) {
+  constructor(nodes: Nodes, deadline: number, roots: readonly Node[], thorough: boolean) {
     this.#nodes = nodes;
     this.#deadline = deadline;
     this.#roots = roots;
+    this.#thorough = thorough;
   }
 
   /** Undefined where the graphs are equal. */
-  compare(a: Node, b: Node, path: Path): Exclude<Found, { none: true }> | undefined {
+  compare(a: Node, b: Node, path: Path, facts: Facts): Difference | undefined {
     if (a === b) return undefined;
     const key = `${a.id},${b.id}`;
     if (this.#equal.has(key)) return undefined;
     if (Date.now() > this.#deadline) return { unknown: "the time limit was reached" };
-    const difference = this.#split(a, b, path);
-    if (difference === undefined) this.#equal.add(key);
+    const difference = this.#split(a, b, path, facts);
+    if (difference === undefined && !this.#thorough) this.#equal.add(key);
     return difference;
   }
 
-  #split(a: Node, b: Node, path: Path): Exclude<Found, { none: true }> | undefined {
-    const nodes = this.#nodes;
+  #split(a: Node, b: Node, path: Path, facts: Facts): Difference | undefined {
     const [first, other] = a.kind === "test" || a.kind === "touch" || b.kind === "return" ? [a, b] : [b, a];
     switch (first.kind) {
       case "test": {
         for (const value of [first.left, first.right]) {
-          const failing = this.#compareFailing(value, other, path);
+          const failing = this.#compareFailing(value, other, path, facts);
           if (failing !== undefined) return failing;
         }
+        const before = (this.#thorough ? facts : NO_FACTS).evaluated(first.left).evaluated(first.right);
+        const about = this.#thorough ? -1 : bitOf(first.left.root) | bitOf(first.right.root);
         for (const outcome of [true, false]) {
-          const one = restrict(nodes, outcome ? first.yes : first.no, first, outcome);
-          const two = restrict(nodes, other, first, outcome);
+          if (this.#thorough && before.decide(first) === !outcome) continue;
+          const known = before.learned(first, outcome);
+          const one = restrictTo(this.#nodes, outcome ? first.yes : first.no, known, about);
+          const two = restrictTo(this.#nodes, other, known, about);
           const tests = [...path.tests, { test: first, outcome }];
-          const difference = this.compare(one, two, { ...path, tests });
+          const difference = this.compare(one, two, { ...path, tests }, known);
           if (difference !== undefined) return difference;
         }
         return undefined;
       }
       case "touch": {
-        const failing = this.#compareFailing(first.value, other, path);
+        const failing = this.#compareFailing(first.value, other, path, facts);
         if (failing !== undefined) return failing;
-        const facts = NO_FACTS.evaluated(first.value);
-        return this.compare(restrictTo(nodes, first.next, facts, 0), restrictTo(nodes, other, facts, 0), {
-          ...path,
-          touched: [...path.touched, first.value],
-        });
+        const known = (this.#thorough ? facts : NO_FACTS).evaluated(first.value);
+        const one = restrictTo(this.#nodes, first.next, known, 0);
+        const two = restrictTo(this.#nodes, other, known, 0);
+        return this.compare(one, two, { ...path, touched: [...path.touched, first.value] }, known);
       }
       default:
         return this.#confirm(path);
@@ -129,14 +140,16 @@ class Comparison {
   }
 
   /** Where the value's evaluation ends one program with 0, the other has to say 0 as well. */
-  #compareFailing(value: Value, other: Node, path: Path): Exclude<Found, { none: true }> | undefined {
+  #compareFailing(value: Value, other: Node, path: Path, facts: Facts): Difference | undefined {
     if (value.hazards.levels.size === 0 || covers(other.needs, value.hazards)) return undefined;
+    if (this.#thorough && covers(facts.proven, value.hazards)) return undefined;
     const zero = this.#nodes.return(this.#nodes.values.constant(0));
-    const rest = withoutSuccess(this.#nodes, other, value.hazards);
-    return this.compare(zero, rest, { ...path, fails: value });
+    const failing = this.#thorough ? unproven(value.hazards, facts.proven) : value.hazards;
+    const rest = withoutSuccess(this.#nodes, other, failing);
+    return this.compare(zero, rest, { ...path, fails: value }, facts);
   }
 
-  #confirm(path: Path): Exclude<Found, { none: true }> {
+  #confirm(path: Path): Difference {
     const packet = forge(path);
     if (packet !== undefined) {
       const [one, two] = this.#roots.map((root) => evaluate(root, packet));
