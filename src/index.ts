@@ -1,9 +1,10 @@
 /**
  * The package `cbpf`: the classic BPF machine.  Re-exports only.
  */
-export { type Analysis, analyze } from "./analyze/analyze.ts";
-export { type Coverage, CoverageCounter, coverage } from "./analyze/coverage.ts";
-export { BpfError, type BpfErrorCode, type Violation } from "./base/errors.ts";
+export { type Analysis, analyze, type TouchedBytes } from "./analyze/analyze.ts";
+export { type Coverage, CoverageCounter, type CoveredStep, coverage } from "./analyze/coverage.ts";
+export type { Divergence, Implementation } from "./analyze/divergences.ts";
+export { BpfError, type BpfErrorCode, type BpfErrorDetails, type Violation } from "./base/errors.ts";
 export type { Span } from "./base/source-text.ts";
 export { interpreter, MAX_BACKWARD_JUMPS } from "./interpreter/interpreter.ts";
 export { type EndReason, type PacketRead, type TraceStep, trace } from "./interpreter/trace.ts";

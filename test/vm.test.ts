@@ -229,6 +229,7 @@ describe("EnhancedContext: metadata of its own, cleared in reset", () => {
     context.reset();
     expect(program.execute(context.setPacket(frame(0x800)))).toBe(0);
     expect(context).toBeInstanceOf(EnhancedContext);
+    expect(program.execute(frame(0x800)), "plain bytes get a context of the class").toBe(0);
   });
 });
 

@@ -18,7 +18,16 @@ import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
 import { packetLine, timeText } from "./packet-line.ts";
 import { PROGRAM_OPTIONS, type ProgramSource, readProgramSource, refuseTwoStdins } from "./program-argument.ts";
 import { RangePool } from "./shard-pool.ts";
-import { type CaptureRange, chunkArena, cutBatch, damaged, filterRanges, inArena, shardCapture } from "./shards.ts";
+import {
+  type CaptureRange,
+  chunkArena,
+  cutBatch,
+  damaged,
+  filterRanges,
+  inArena,
+  type RangeResult,
+  shardCapture,
+} from "./shards.ts";
 import { styled, type Terminal } from "./terminal.ts";
 
 /** Milliseconds between progress lines. */
@@ -168,6 +177,7 @@ async function runRanges(
     let picked: readonly number[] = [];
     let verdicts: readonly number[] = [];
     let at = 0;
+    let damage: RangeResult["damage"];
     for await (const batch of captureBatches(capture, terminal)) {
       sink.see?.(batch);
       if (snaplen !== undefined) cutBatch(batch, snaplen);
@@ -184,11 +194,14 @@ async function runRanges(
         known += next.value.packets;
         picked = next.value.picked!;
         verdicts = next.value.verdicts!;
+        damage ??= next.value.damage;
         at = 0;
       }
       totals.packets += batch.count;
       await sink.flush(false);
     }
+    // This thread has found the file sound; threads that did not judge all of it must not pass for an answer.
+    if (damage !== undefined) throw about(capture, damaged(damage));
   } finally {
     await pool.stop();
   }

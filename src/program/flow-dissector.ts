@@ -80,7 +80,8 @@ export class FlowDissector {
 
   /** The position behind the transport header: skb_get_poff(). */
   #behindTransport(): number {
-    const th = Math.min(this.#at >>> 0, this.#length);
+    // LEN, not the captured bytes: what a capture cut off is no less there.
+    const th = Math.min(this.#at >>> 0, this.#context.length ?? this.#length);
     if (th > 0xffff) return 0;
     if (this.#fragment && !this.#firstFragment) return th;
     switch (this.#ipProto) {

@@ -17,6 +17,8 @@ import { Context } from "./context.ts";
 export interface ProgramOptions extends VerifyOptions {
   /** The engine behind {@link Program.execute}; default the interpreter. */
   readonly engine?: Engine;
+  /** Makes the context of packets that {@link Program.execute} gets as plain bytes; default none, nothing known. */
+  readonly createContext?: (() => Context) | undefined;
 }
 
 export type { TextFormat };
@@ -45,9 +47,15 @@ export class Program {
   /** Made on the first run; holds scratch memory only, so a program stays a value to its users. */
   #filter: Filter | undefined;
 
-  private constructor(verified: VerifiedProgram, engine: Engine) {
+  /** The context of packets given as plain bytes; made when it is needed. */
+  #context: Context | undefined;
+  readonly #createContext: (() => Context) | undefined;
+
+  private constructor(verified: VerifiedProgram, { engine = interpreter, createContext }: ProgramOptions) {
     this.#verified = verified;
     this.#engine = engine;
+    this.#createContext = createContext;
+    if (engine !== interpreter) this.#filter = this.filter(); // an engine that refuses the program says so now
     Object.freeze(this);
   }
 
@@ -76,7 +84,7 @@ export class Program {
    * @throws {BpfError} `bad-argument` for a field outside its range, `invalid-program` with every broken rule.
    */
   static fromInstructions(instructions: Iterable<InstructionLike>, options: ProgramOptions = {}): Program {
-    return new Program(verify(instructions, options), options.engine ?? interpreter);
+    return new Program(verify(instructions, options), options);
   }
 
   /** The program as engines and passes take it. */
@@ -120,7 +128,7 @@ export class Program {
    */
   execute(subject: Uint8Array | Context, context?: PacketContext): number {
     const filter = this.#loaded();
-    if (subject instanceof Uint8Array) return filter.run(subject, context);
+    if (subject instanceof Uint8Array) return filter.run(subject, context ?? this.#contextOf(subject));
     if (subject instanceof Context) return filter.run(subject.packet, subject);
     throw new BpfError("bad-argument", "expected a packet (Uint8Array) or a Context");
   }
@@ -134,7 +142,7 @@ export class Program {
   trace(subject: Uint8Array | Context, context?: PacketContext): Generator<TraceStep, void, undefined> {
     return subject instanceof Context
       ? trace(this.#verified, subject.packet, subject)
-      : trace(this.#verified, subject, context);
+      : trace(this.#verified, subject, context ?? this.#contextOf(subject));
   }
 
   /** struct sock_filter[], in the host's byte order unless told otherwise. */
@@ -164,6 +172,14 @@ export class Program {
   /** What console.log shows in Node: the listing. */
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return `Program (${this.length} instructions, ${this.profile})\n${this.toString("tcpdump-d")}`;
+  }
+
+  /** The machine's own context for a packet given as plain bytes; undefined on a machine without a class for it. */
+  #contextOf(packet: Uint8Array): Context | undefined {
+    if (this.#createContext === undefined) return undefined;
+    this.#context ??= this.#createContext();
+    this.#context.reset();
+    return this.#context.setPacket(packet);
   }
 
   #loaded(): Filter {

@@ -139,8 +139,9 @@ export class VirtualMachine<C extends Context = Context> {
     return new VirtualMachine<C>({ ...this.#options(), isa, context: this.#context });
   }
 
-  #options(): Required<ProgramOptions> {
-    return { isa: this.isa, profile: this.profile, engine: this.engine };
+  #options() {
+    const createContext = this.#context === (Context as new () => Context) ? undefined : () => this.createContext();
+    return { isa: this.isa, profile: this.profile, engine: this.engine, createContext } satisfies ProgramOptions;
   }
 }
 
