@@ -34,16 +34,30 @@ export class VethNetwork extends PrivateNetwork {
       createVeth(this.netns);
       const addon = loadAddon();
       const control = addon.openSocket(2, 2, 0, this.netns);
-      for (const name of ["va", "vb"]) {
+      const up = (name: string): void => {
         const answer = addon.interfaceUp(control, name);
         if (answer < 0) throw new Error(`bringing ${name} up: ${answer}`);
+      };
+      // The end that is up first throws away what it is to send until a kernel worker has seen its carrier.  Setting the
+      // flag again waits for that worker, who says "running" a moment before it is done.
+      for (const name of ["vb", "va"]) up(name);
+      for (let i = 0; i < 5000 && !["va", "vb"].every((name) => isRunning(control, name)); i++) {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
       }
+      for (const name of ["vb", "va"]) up(name);
       addon.closeFd(control);
     } catch (error) {
       this.close();
       throw error;
     }
   }
+}
+
+const IFF_RUNNING = 0x40;
+
+function isRunning(control: number, name: string): boolean {
+  const info = loadAddon().interfaceInfo(control, name);
+  return typeof info !== "number" && (info.flags & IFF_RUNNING) !== 0;
 }
 
 /** RTM_NEWLINK of a veth pair (rtnetlink(7), include/uapi/linux/{if_link,veth}.h); the hosts here are little-endian. */

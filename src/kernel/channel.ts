@@ -30,6 +30,11 @@ export interface ChannelOptions {
   readonly deviceless: boolean;
   /** True where the receiver of an accepted packet sees all the bytes sent; false where lengths must be measured. */
   readonly whole: boolean;
+  /**
+   * False where a busy CPU may deliver after the sending call has returned (what passes the backlog of lo): one look
+   * can then miss a packet, or take it for the next one.  Default true.
+   */
+  readonly synchronous?: boolean;
   /** Where to send to, as a struct sockaddr; absent for a connected sender and a tap. */
   readonly address?: Uint8Array;
 }
@@ -46,6 +51,7 @@ export class Channel {
   readonly floor: number;
   readonly deviceless: boolean;
   readonly whole: boolean;
+  readonly synchronous: boolean;
   readonly #addon: Addon;
   readonly #address: Uint8Array | undefined;
   readonly #ends: ChannelEnds;
@@ -56,6 +62,7 @@ export class Channel {
     this.floor = options.floor;
     this.deviceless = options.deviceless;
     this.whole = options.whole;
+    this.synchronous = options.synchronous ?? true;
     this.#address = options.address;
     this.#addon = addon;
     this.#ends = ends;

@@ -197,6 +197,7 @@ export function udpOracle(family: 4 | 6, mark = 0, options: NetworkOracleOptions
       floor: UDP_HEADER,
       deviceless: false,
       whole: true,
+      synchronous: false,
       ...(family === 4 ? { address: to } : {}),
     };
     return new NetworkOracle(new Channel(addon, ends, about), view);

@@ -46,6 +46,9 @@ export interface Comparison {
 /** Verdicts told apart in one pass of compare; each costs two instructions. */
 const VERDICTS_A_PASS = 32;
 
+/** Looks at a mismatch again, on a channel that may deliver late. */
+const MOST_REPEATS = 3;
+
 /** Accepts every packet whole. */
 const ACCEPT_ALL = [stmt(CODE.ret_k, U32_MAX)];
 
@@ -82,11 +85,28 @@ export class KernelOracle {
 
   /**
    * Compares the kernel's verdicts with `expected`, all 32 bits where the rewritten program fits, and says where they
-   * differ.  A program that can end at a device load is run as it is too.  `cpu` is the CPU to run on, for programs
+   * differ.  On a channel that may deliver late a packet differs only when it does so every time.  A program that can end at a device load is run as it is too.  `cpu` is the CPU to run on, for programs
    * that load its number.
    */
   compare(program: readonly Instruction[], batch: PacketBatch, expected: Uint32Array, cpu?: number): Comparison {
     plain(batch);
+    let comparison = this.#compareOnce(program, batch, expected, cpu);
+    for (let again = 0; again < MOST_REPEATS && !this.#channel.synchronous; again++) {
+      if (comparison.mismatches.length === 0) break;
+      const { mismatches, ...rest } = this.#compareOnce(program, batch, expected, cpu);
+      const found = new Set(mismatches.map(({ packet }) => packet));
+      comparison = { ...rest, mismatches: comparison.mismatches.filter(({ packet }) => found.has(packet)) };
+    }
+    if (comparison.mismatches.length === 0) return comparison;
+    return { ...comparison, mismatches: this.#explain(program, batch, comparison.mismatches, cpu) };
+  }
+
+  #compareOnce(
+    program: readonly Instruction[],
+    batch: PacketBatch,
+    expected: Uint32Array,
+    cpu: number | undefined,
+  ): Comparison {
     const acceptance = this.#channel.attach(program);
     if (!acceptance.accepted) return { acceptance, full: 0, truncated: 0, unseen: [], mismatches: [] };
     const mismatches: Mismatch[] = [];
@@ -121,7 +141,7 @@ export class KernelOracle {
         mismatches.push({ packet, expected: want, verdict: undefined });
       }
     }
-    return { acceptance, full, truncated, unseen, mismatches: this.#explain(program, batch, mismatches, cpu) };
+    return { acceptance, full, truncated, unseen, mismatches };
   }
 
   /**
