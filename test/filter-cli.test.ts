@@ -1,4 +1,5 @@
 /** `cbpf compile` and `cbpf explain`. */
+import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { BpfError } from "../src/base/errors.ts";
@@ -110,5 +111,44 @@ describe("the system's names", () => {
     });
     await expect(attempt).rejects.toThrow(BpfError);
     expect(tries).toBe(2);
+  });
+});
+
+describe("an expression where a program may stand", () => {
+  const captures = new URL("captures/", import.meta.url);
+  const at = (name: string): string => fileURLToPath(new URL(name, captures));
+
+  test("cbpf run compiles it for the capture's link type", async () => {
+    const http = await cbpf(["run", "--count", "tcp port 80", HTTP]);
+    expect([http.status, http.err]).toEqual([0, ""]);
+    const { stdout } = spawnSync("tcpdump", ["-r", HTTP, "--count", "tcp port 80"], { encoding: "utf8" });
+    if (stdout) expect(http.out.trim()).toBe(/^(\d+) packet/m.exec(stdout)![1]);
+    else console.log("filter-cli: tcpdump is not there, its count is not compared");
+    expect(Number(http.out)).toBeGreaterThan(0);
+    expect((await cbpf(["run", "--count", "arp", HTTP])).status).toBe(1);
+    expect((await cbpf(["run", "--count", "--jobs", "2", "tcp port 80", HTTP])).out).toBe(http.out);
+  });
+
+  test("two link types in one file: each packet with its own program", async () => {
+    const all = await cbpf(["run", "--json", "ip or ip6 or arp", at("two-links.pcapng")]);
+    const types = all.out
+      .trim()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { linktype: string }).linktype);
+    expect(new Set(types).size).toBe(2);
+  });
+
+  test("cbpf trace, too", async () => {
+    const { out, status } = await cbpf(["trace", "tcp port 80", HTTP, "--packet", "1"]);
+    expect(status).toBe(0);
+    expect(out).toContain("ldh");
+  });
+
+  test("what is neither is refused as an expression, with its place", async () => {
+    const { status, err } = await cbpf(["run", "tcp prt 80", HTTP]);
+    expect(status).toBe(3);
+    expect(err).toContain("  tcp prt 80\n      ^^^");
+    // A program with an error stays a program when it is one by its lines.
+    expect((await cbpf(["run", "ldh [12]\nfoo", HTTP])).err).toContain("foo");
   });
 });

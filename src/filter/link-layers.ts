@@ -247,11 +247,11 @@ function headerSlot(preamble: NonNullable<LinkLayer["preamble"]>): Slot {
   return slot;
 }
 
-/** Behind the 802.11 header: 24 bytes, 26 in QoS data frames, and in radiotap perhaps padded to a multiple of 4. */
+/** Behind the 802.11 header: 24 bytes, 26 in QoS data frames; radiotap says when data frames are padded to 4 bytes. */
 function wlanPayload(slot: Slot, header: Slot | undefined, radiotap: boolean): Predicate {
   const control = { slot: header, offset: 0 };
-  const qos = and(bits(control, 1, 0x08), not(bits(control, 1, 0x04)), bits(control, 1, 0x80));
-  const more = [assign(slot, alu("add", { kind: "slot", slot }, 2))];
+  const dataFrame = and(bits(control, 1, 0x08), not(bits(control, 1, 0x04)));
+  const more = [effect(bits(control, 1, 0x80), assign(slot, alu("add", { kind: "slot", slot }, 2)))];
   if (radiotap) {
     // The flags field is there, there is no second word of presence bits, and where it is depends on TSFT.
     const padded = and(
@@ -265,7 +265,7 @@ function wlanPayload(slot: Slot, header: Slot | undefined, radiotap: boolean): P
     const rounded = alu("and", alu("add", { kind: "slot", slot }, 3), 0xfffffffc);
     more.push(effect(padded, assign(slot, rounded)));
   }
-  return and(assign(slot, { kind: "place", place: { slot: header, offset: 24 } }), effect(qos, ...more));
+  return and(assign(slot, { kind: "place", place: { slot: header, offset: 24 } }), effect(dataFrame, ...more));
 }
 
 /** Behind the pflog header, whose length is in its first byte, padded to a multiple of 4. */

@@ -78,7 +78,8 @@ function etherOr8022(layers: Layers, proto: number, is8022: Predicate, kind: "et
     case ETHERTYPE.aarp:
       return or(typeIs(layers, proto), and(is8022, snap(layers, OUI_ENCAPSULATED_ETHERNET, proto)));
     default:
-      return proto <= ETHERNET_MTU ? and(is8022, equal(layers.payload, 1, proto)) : typeIs(layers, proto);
+      // The DSAP is behind the type field; in a geneve packet without Ethernet the payload is elsewhere.
+      return proto <= ETHERNET_MTU ? and(is8022, equal(behind(layers.type!, 2), 1, proto)) : typeIs(layers, proto);
   }
 }
 
