@@ -22,11 +22,16 @@ async function bundle(contents: string): Promise<string> {
   return outputFiles[0]!.text;
 }
 
+/** What running a compiled filter needs: programs in every form, the verifier, the reference engine. */
+const CORE = `
+  export { Program } from ${source("vm/program.ts")};
+  export { Context } from ${source("vm/context.ts")};
+  export { interpreter } from ${source("interpreter/interpreter.ts")};
+  export { verify } from ${source("verify/verify.ts")};`;
+
 test("with the core it is under 60 KiB, minified and gzipped", async () => {
   const alone = gzipSync(await bundle(`export * from ${source("filter/index.ts")};`)).length;
-  const both = gzipSync(
-    await bundle(`export * from ${source("filter/index.ts")}; export * from ${source("index.ts")};`),
-  ).length;
+  const both = gzipSync(await bundle(`export * from ${source("filter/index.ts")}; ${CORE}`)).length;
   console.log(`filter-bundle: ${(alone / KIB).toFixed(1)} KiB alone, ${(both / KIB).toFixed(1)} KiB with the core`);
   expect(both).toBeLessThan(60 * KIB);
   expect(alone).toBeLessThan(45 * KIB);
