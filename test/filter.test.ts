@@ -14,6 +14,7 @@ import {
   formatExpression,
 } from "../src/filter/index.ts";
 import { interpreter } from "../src/interpreter/interpreter.ts";
+import { optimize } from "../src/optimize/optimize.ts";
 import { sameInstructions } from "../src/program/instruction.ts";
 import { packetContext } from "../src/program/packet-context.ts";
 import { check } from "../src/verify/verify.ts";
@@ -307,6 +308,26 @@ describe("meaning", () => {
     const { instructions, spans } = compileFilter("ip", { optimize: (list) => [list.at(-1)!] });
     expect(instructions).toEqual([{ code: 0x06, jt: 0, jf: 0, k: 0 }]);
     expect(spans).toEqual([]);
+  });
+
+  test("with the package's optimizer the spans stay, and the verdicts", () => {
+    const random = new Random(SEED);
+    for (const expression of [
+      "port 80 or 443 or 8080",
+      "tcp[13] & 2 != 0 and not net 10",
+      "vlan 5 and ip6",
+      "geneve and tcp",
+    ]) {
+      const plain = compileFilter(expression);
+      const small = compileFilter(expression, { optimize: (list, spans) => optimize(list, { spans }) });
+      expect(small.instructions.length).toBeLessThan(plain.instructions.length);
+      expect(small.spans.length).toBe(small.instructions.length);
+      expect(small.spans.some((span) => span !== undefined)).toBe(true);
+      const [a, b] = [interpreter.load(plain.program), interpreter.load(small.program)];
+      for (const packet of pathPackets(plain.instructions, [new Uint8Array(100)], 60, random)) {
+        expect(b.run(packet)).toBe(a.run(packet));
+      }
+    }
   });
 });
 

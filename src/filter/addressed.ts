@@ -5,7 +5,7 @@ import { parseDecnet, parseIPv4, parseIPv6, parseMac48, prefixMask, prefixWords 
 import type { Direction, Id, Qualifiers } from "./ast.ts";
 import type { Context } from "./context.ts";
 import { decnetHost, ipHost, ipv6Host } from "./hosts.ts";
-import { arcnetHost, macHost } from "./macs.ts";
+import { macHost, shortMacHost } from "./macs.ts";
 // biome-ignore format: one line each
 import {
   etherByName, hostAddresses, ipProtocolNumber, isoProtocolNumber, linkProtocolNumber, netByName, portByName,
@@ -40,10 +40,10 @@ export function addressed(c: Context, q: Qualifiers, id: Id): Predicate {
     case "mac48":
       return mac48(c, q, parseMac48(id.text));
     case "mac8":
-      if (c.layers.link.arcnet === undefined)
+      if (c.layers.link.shortMac === undefined)
         c.fail(`'link host' not supported on ${c.linkName}`, "aid supported only on ARCnet");
       if (q.proto !== "link" || !isHost(q)) c.fail("ARCnet address used in non-arc expression", "write `link host $x`");
-      return arcnetHost(c, id.value, q.dir);
+      return shortMacHost(c, id.value, q.dir);
   }
 }
 

@@ -31,14 +31,14 @@ export interface LinkLayer {
   readonly mac?: { readonly source: number; readonly destination: number };
   /** 802.11: addresses depend on the frame; types, subtypes and directions. */
   readonly wlan?: true;
-  /** One-byte addresses: source at 0, destination at 1 from `arcnet`. */
-  readonly arcnet?: number;
+  /** One-byte addresses, relative to the header, and the one that all stations listen to. */
+  readonly shortMac?: { readonly source: number; readonly destination: number; readonly broadcast: number };
   /** VLAN tags may follow. */
-  readonly vlan?: true;
+  readonly vlan?: true | undefined;
   /** The type value of MPLS. */
   readonly mpls?: number;
   /** What makes a frame an 802.2 one. */
-  readonly llc?: "length" | "always" | "wlan" | "atm";
+  readonly llc?: "length" | "always" | "wlan" | "atm" | undefined;
   /** The frame was seen going out, or coming in. */
   readonly direction?: (layers: Layers, out: boolean) => Predicate;
   /** Offset of the interface index, 4 bytes. */
@@ -116,71 +116,73 @@ const juniper = (network: number, noSnap: number): Row => ({
   carries: type.juniper,
   direction: juniperDirection,
 });
+const ARCNET = { source: 0, destination: 1, broadcast: 0 };
 /** PICs whose payload libpcap does not know: it computes with two unset offsets of -1. */
 const JUNIPER_UNKNOWN = juniper(-2, -2);
 
 // biome-ignore format: a table
-const ROWS: Readonly<Record<number, Row>> = {
-  0: { type: 0, payload: 4, carries: type.family("host") },
-  1: ethernet,
-  6: { type: 14, payload: 14, network: 8, noSnap: 3, carries: type.llc, mac: { source: 8, destination: 2 }, llc: "always" },
-  7: { type: 2, payload: 6, carries: type.arcnet, arcnet: 0 },
-  8: { ...raw, payload: 16, direction: slipDirection },
-  9: { ...ppp, mpls: PPP_MPLS },
-  10: { type: 13, payload: 13, network: 8, noSnap: 3, carries: type.llc, mac: { source: 7, destination: 1 }, llc: "always" },
-  11: { type: 0, payload: 0, network: 8, noSnap: 3, carries: type.llc, llc: "always" },
-  12: raw,
-  15: { ...raw, payload: 24 },
-  16: { type: 5, payload: 24, carries: type.pppBsdos },
-  19: { type: 0, payload: 0, network: 8, noSnap: 3, carries: type.llc },
-  50: ppp,
-  51: { ...ppp, type: 6, payload: 8 },
-  99: { type: 6, payload: 44, carries: type.plain },
-  104: { type: 2, payload: 4, carries: type.chdlc, mpls: ETHERTYPE.mpls, osi: 1 },
-  105: wlan,
-  107: { payload: 0, carries: type.frameRelay, osi: "frame relay" },
-  108: { type: 0, payload: 4, carries: type.family("network") },
-  109: { type: 0, payload: 12, carries: type.family("host") },
-  113: { type: 14, payload: 16, carries: type.cooked, direction: cookedDirection },
-  114: { payload: 0, carries: type.always(ETHERTYPE.atalk) },
-  117: { payload: 0, carries: type.familyByte(1, 2, 10), direction: field(60, 1, 2, 1), pflog: true, start: pflogPayload },
-  119: { ...wlan, preamble: "prism", radio: true },
-  122: { type: 16, payload: 16, network: 8, noSnap: 3, carries: type.llc, mac: { source: 10, destination: 2 } },
-  123: { type: 4, payload: 4, network: 8, noSnap: 3, carries: type.atm, atm: true, llc: "atm" },
-  127: { ...wlan, preamble: "radiotap", radio: true, start: (slot, header) => wlanPayload(slot, header, true) },
-  129: { type: 4, payload: 8, carries: type.arcnet, arcnet: 0 },
-  130: juniper(4, 3), 131: juniper(4, 3), 132: JUNIPER_UNKNOWN, 133: juniper(12, 11), 134: juniper(4, 3),
-  135: juniper(8, 18), 136: JUNIPER_UNKNOWN, 137: juniper(4, 14),
-  138: { type: 16, payload: 18, carries: type.plain },
-  139: { payload: 0, ss7: { li: 6, hli: 8, sio: 7 } },
-  140: { payload: 0, ss7: { li: 2, hli: 4, sio: 3 } },
-  163: { ...wlan, preamble: "avs", radio: true },
-  164: juniper(12, 11),
-  165: { payload: 0, arcnet: 2 },
-  166: { ...ppp, direction: field(0, 1, 1, 0) },
-  167: juniper(32, 35), 168: juniper(6, 5), 178: juniper(32, 35), 179: juniper(4, 3), 180: juniper(4, 3),
-  181: juniper(4, 3), 183: JUNIPER_UNKNOWN,
-  192: { ...wlan, preamble: "ppi", only: equal({ offset: 4 }, 4, 0x69000000), vlan: undefined as never },
-  194: JUNIPER_UNKNOWN,
-  197: { payload: 0, ss7: { li: 22, hli: 24, sio: 23 } },
-  200: JUNIPER_UNKNOWN,
-  226: { type: 1, payload: 24, noSnap: -1, carries: type.familyByte(1, 2, 26), direction: field(2, 2, 1, 2) },
-  228: { payload: 0, carries: type.always(ETHERTYPE.ip) },
-  229: { payload: 0, carries: type.always(ETHERTYPE.ip6) },
-  232: JUNIPER_UNKNOWN, 233: JUNIPER_UNKNOWN, 234: JUNIPER_UNKNOWN, 238: JUNIPER_UNKNOWN,
-  240: { ...shiftedEthernet(4), llc: undefined as never },
-  241: { ...shiftedEthernet(12), llc: undefined as never },
-  276: { type: 0, payload: 20, carries: type.plain, direction: outgoing(10, 1, 4), ifindex: 4 },
-  281: { ...ethernet, type: 16, payload: 18 },
-  284: { ...ethernet, type: 16, payload: 18 },
+const ROWS: Readonly<Record<string, Row>> = {
+  NULL: { type: 0, payload: 4, carries: type.family("host") },
+  EN10MB: ethernet,
+  IEEE802: { type: 14, payload: 14, network: 8, noSnap: 3, carries: type.llc, mac: { source: 8, destination: 2 }, llc: "always" },
+  ARCNET: { type: 2, payload: 6, carries: type.arcnet, shortMac: ARCNET },
+  SLIP: { ...raw, payload: 16, direction: slipDirection },
+  PPP: { ...ppp, mpls: PPP_MPLS },
+  FDDI: { type: 13, payload: 13, network: 8, noSnap: 3, carries: type.llc, mac: { source: 7, destination: 1 }, llc: "always" },
+  ATM_RFC1483: { type: 0, payload: 0, network: 8, noSnap: 3, carries: type.llc, llc: "always" },
+  RAW: raw,
+  SLIP_BSDOS: { ...raw, payload: 24 },
+  PPP_BSDOS: { type: 5, payload: 24, carries: type.pppBsdos },
+  ATM_CLIP: { type: 0, payload: 0, network: 8, noSnap: 3, carries: type.llc },
+  PPP_SERIAL: ppp,
+  PPP_ETHER: { ...ppp, type: 6, payload: 8 },
+  SYMANTEC_FIREWALL: { type: 6, payload: 44, carries: type.plain },
+  C_HDLC: { type: 2, payload: 4, carries: type.chdlc, mpls: ETHERTYPE.mpls, osi: 1 },
+  IEEE802_11: wlan,
+  FRELAY: { payload: 0, carries: type.frameRelay, osi: "frame relay" },
+  LOOP: { type: 0, payload: 4, carries: type.family("network") },
+  ENC: { type: 0, payload: 12, carries: type.family("host") },
+  LINUX_SLL: { type: 14, payload: 16, carries: type.cooked, direction: cookedDirection },
+  LTALK: { payload: 0, carries: type.always(ETHERTYPE.atalk) },
+  PFLOG: { payload: 0, carries: type.familyByte(1, 2, 10), direction: field(60, 1, 2, 1), pflog: true, start: pflogPayload },
+  PRISM_HEADER: { ...wlan, preamble: "prism", radio: true },
+  IP_OVER_FC: { type: 16, payload: 16, network: 8, noSnap: 3, carries: type.llc, mac: { source: 10, destination: 2 } },
+  SUNATM: { type: 4, payload: 4, network: 8, noSnap: 3, carries: type.atm, atm: true, llc: "atm" },
+  IEEE802_11_RADIO: { ...wlan, preamble: "radiotap", radio: true, start: (slot, header) => wlanPayload(slot, header, true) },
+  ARCNET_LINUX: { type: 4, payload: 8, carries: type.arcnet, shortMac: ARCNET },
+  JUNIPER_MLPPP: juniper(4, 3), JUNIPER_MLFR: juniper(4, 3), JUNIPER_ES: JUNIPER_UNKNOWN, JUNIPER_GGSN: juniper(12, 11), JUNIPER_MFR: juniper(4, 3),
+  JUNIPER_ATM2: juniper(8, 18), JUNIPER_SERVICES: JUNIPER_UNKNOWN, JUNIPER_ATM1: juniper(4, 14),
+  APPLE_IP_OVER_IEEE1394: { type: 16, payload: 18, carries: type.plain },
+  MTP2_WITH_PHDR: { payload: 0, ss7: { li: 6, hli: 8, sio: 7 } },
+  MTP2: { payload: 0, ss7: { li: 2, hli: 4, sio: 3 } },
+  IEEE802_11_RADIO_AVS: { ...wlan, preamble: "avs", radio: true },
+  JUNIPER_MONITOR: juniper(12, 11),
+  BACNET_MS_TP: { payload: 0, shortMac: { source: 4, destination: 3, broadcast: 0xff } },
+  PPP_PPPD: { ...ppp, direction: field(0, 1, 1, 0) },
+  JUNIPER_PPPOE: juniper(32, 35), JUNIPER_PPPOE_ATM: juniper(6, 5), JUNIPER_ETHER: juniper(32, 35), JUNIPER_PPP: juniper(4, 3), JUNIPER_FRELAY: juniper(4, 3),
+  JUNIPER_CHDLC: juniper(4, 3), JUNIPER_VP: JUNIPER_UNKNOWN,
+  PPI: { ...wlan, preamble: "ppi", only: equal({ offset: 4 }, 4, 0x69000000), vlan: undefined },
+  JUNIPER_ISM: JUNIPER_UNKNOWN,
+  ERF: { payload: 0, ss7: { li: 22, hli: 24, sio: 23 } },
+  JUNIPER_ST: JUNIPER_UNKNOWN,
+  IPNET: { type: 1, payload: 24, noSnap: -1, carries: type.familyByte(1, 2, 26), direction: field(2, 2, 1, 2) },
+  IPV4: { payload: 0, carries: type.always(ETHERTYPE.ip) },
+  IPV6: { payload: 0, carries: type.always(ETHERTYPE.ip6) },
+  JUNIPER_VS: JUNIPER_UNKNOWN, JUNIPER_SRX_E2E: JUNIPER_UNKNOWN, JUNIPER_FIBRECHANNEL: JUNIPER_UNKNOWN, JUNIPER_ATM_CEMIC: JUNIPER_UNKNOWN,
+  NETANALYZER: { ...shiftedEthernet(4), llc: undefined },
+  NETANALYZER_TRANSPARENT: { ...shiftedEthernet(12), llc: undefined },
+  LINUX_SLL2: { type: 0, payload: 20, carries: type.plain, direction: outgoing(10, 1, 4), ifindex: 4 },
+  DSA_TAG_BRCM: { ...ethernet, type: 16, payload: 18 },
+  DSA_TAG_DSA: { ...ethernet, type: 16, payload: 18 },
 };
 
 /** The row of a link type, by its DLT_* or LINKTYPE_* number. */
 export function linkLayer(linktype: number): LinkLayer {
   const known = linktypeRow(linktype);
   const dlt = known?.dlt ?? linktype;
+  const row = known !== undefined && Object.hasOwn(ROWS, known.name) ? ROWS[known.name]! : { payload: 0 };
   const about = known?.description === undefined ? "" : ` (${known.description})`;
-  return { dlt, title: `DLT_${known?.name ?? dlt}${about}`, ...(ROWS[dlt] ?? { payload: 0 }) };
+  return { dlt, title: `DLT_${known?.name ?? dlt}${about}`, ...row };
 }
 
 /** Where everything is at the start of a packet. */

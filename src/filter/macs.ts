@@ -29,13 +29,11 @@ export function macHost(c: Context, mac: Uint8Array, dir: Direction | undefined)
   return and(present, directed(dir, side(at.source), side(at.destination)));
 }
 
-/** A one-byte address. */
-export function arcnetHost(c: Context, address: number, dir: Direction | undefined): Predicate {
-  const at = c.layers.link.arcnet!;
-  // BACnet MS/TP has the destination first, ARCNET the source.
-  const [source, destination] = at === 0 ? [0, 1] : [4, 3];
+/** A one-byte address, on link types that have them. */
+export function shortMacHost(c: Context, address: number, dir: Direction | undefined): Predicate {
+  const at = c.layers.link.shortMac!;
   const side = (offset: number) => () => equal(behind(c.layers.header, offset), 1, address);
-  return directed(dir, side(source), side(destination));
+  return directed(dir, side(at.source), side(at.destination));
 }
 
 /** `broadcast`, `ether broadcast`, `ip broadcast`. */
@@ -53,8 +51,7 @@ export function broadcast(c: Context, proto: string | undefined): Predicate {
     c.fail(`'${proto}' is not a valid qualifier for 'broadcast'`, "only link-layer/IP broadcast filters supported");
   }
   const { link, header, present } = c.layers;
-  if (link.arcnet !== undefined)
-    return equal(behind(header, link.arcnet === 0 ? 1 : 3), 1, link.arcnet === 0 ? 0 : 255);
+  if (link.shortMac !== undefined) return equal(behind(header, link.shortMac.destination), 1, link.shortMac.broadcast);
   if (link.wlan) return wlanHost(c, BROADCAST, "dst");
   if (link.mac === undefined) c.fail(`'broadcast' not supported on ${c.linkName}`, "not a broadcast link");
   return and(present, sameBytes(behind(header, link.mac.destination), BROADCAST));
@@ -71,7 +68,7 @@ export function multicast(c: Context, proto: string | undefined): Predicate {
     );
   }
   const { link, header, present } = c.layers;
-  if (link.arcnet === 0) return equal(behind(header, 1), 1, 0);
+  if (link.shortMac?.broadcast === 0) return equal(behind(header, link.shortMac.destination), 1, 0);
   const group = (place: Place) => bits(place, 1, 0x01);
   if (link.wlan) return wlanDestination(c, group);
   if (link.mac === undefined) {
