@@ -156,14 +156,19 @@ describe("loads at every border", () => {
   test("an early check does not skip what the outside world sees", () => {
     // IFINDEX without a device is verdict A, although the packet is too short for the load behind it
     const program = verify([
-      stmt(CODE.ld_imm, 9),
+      stmt(CODE.ldb_abs, 3),
       stmt(CODE.ldw_abs, 0xfffff008),
       stmt(CODE.ldw_abs, 100),
       stmt(CODE.ret_a),
     ]);
-    for (const filter of both(program)) expect(filter.run(PACKET)).toBe(9);
+    for (const filter of both(program)) expect(filter.run(PACKET), filter.tier).toBe(PACKET[3]);
     let asked = 0;
-    const random = verify([stmt(CODE.ldw_abs, 0xfffff038), stmt(CODE.ldw_abs, 100), stmt(CODE.ret_a)]);
+    const random = verify([
+      stmt(CODE.ldb_abs, 0),
+      stmt(CODE.ldw_abs, 0xfffff038),
+      stmt(CODE.ldw_abs, 100),
+      stmt(CODE.ret_a),
+    ]);
     const context = packetContext({
       random: () => {
         asked++;
@@ -173,6 +178,28 @@ describe("loads at every border", () => {
     for (const filter of both(random)) expect(filter.run(PACKET, context)).toBe(0);
     expect(asked).toBe(2);
   });
+});
+
+test("16-bit values in memory order are not taken for constants of 32 bits", () => {
+  const packet = Uint8Array.of(0x08, 0x00);
+  for (const [code, k, want] of [
+    [CODE.jeq_k, 0x0800, 1],
+    [CODE.jeq_k, 0x10800, 2],
+    [CODE.jset_k, 0xffff0000, 2],
+    [CODE.jset_k, 0x10800, 1],
+  ] as const) {
+    const program = verify([stmt(CODE.ldh_abs, 0), jump(code, k, 0, 1), stmt(CODE.ret_k, 1), stmt(CODE.ret_k, 2)]);
+    for (const filter of both(program)) expect(filter.run(packet), `${filter.tier} ${code} ${k}`).toBe(want);
+  }
+  // `or` with such a constant makes a value of 32 bits
+  const wide = verify([
+    stmt(CODE.ldh_abs, 0),
+    stmt(CODE.or_k, 0x10000),
+    jump(CODE.jeq_k, 0x10800, 0, 1),
+    stmt(CODE.ret_k, 1),
+    stmt(CODE.ret_k, 2),
+  ]);
+  for (const filter of both(wide)) expect(filter.run(packet), filter.tier).toBe(1);
 });
 
 test("every ancillary load, with and without a device", () => {
