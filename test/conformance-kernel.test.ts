@@ -12,6 +12,7 @@ import {
   attributeTrials,
   borderTrials,
   opcodeTrials,
+  pairTrials,
   payOffsetTrials,
 } from "../src/conformance/exhaustive.ts";
 import { randomFrame } from "../src/conformance/frames.ts";

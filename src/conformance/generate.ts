@@ -26,7 +26,7 @@ export const AREA_BORDERS: readonly number[] = [
   0x7fff_ffff, 0x8000_0000, 0xffdf_ffff, 0xffe0_0000, 0xffef_ffff, 0xfff0_0000, 0xffff_efff, 0xffff_f000, 0xffff_ffff,
 ];
 
-export type Flavour =
+type Flavour =
   | "mixed"
   | "filter"
   | "arithmetic"
@@ -37,7 +37,7 @@ export type Flavour =
   | "ancillary"
   | "attributes";
 
-export const FLAVOURS: readonly Flavour[] = [
+const FLAVOURS: readonly Flavour[] = [
   "mixed",
   "filter",
   "arithmetic",

@@ -128,7 +128,7 @@ function asConstant(insn: Instruction): Instruction | undefined {
   return stmt(CODE.ld_imm);
 }
 
-/** Bytes to 0, in ever smaller runs; single bytes to 1 as well. */
+/** Bytes to 0, in ever smaller runs. */
 function withSimplerBytes({ program, packet }: Case, position: number): Candidate {
   const runs = runsOf(packet.length);
   const run = runs[position];

@@ -11,7 +11,7 @@ import type { Sample, SkipReason } from "./trial.ts";
 /** Above this many bytes a unix datagram is held in pages: NLATTR loads give 0. */
 export const UNIX_LINEAR_MAX = 16064;
 /** Largest datagram under the default net.core.wmem_default, in bytes. */
-export const UNIX_PACKET_MAX = 212_960;
+const UNIX_PACKET_MAX = 212_960;
 
 const NO_FIELDS: ContextFields = Object.freeze({});
 
