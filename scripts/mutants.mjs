@@ -54,7 +54,7 @@ export const MUTANTS = [
   [DECODED,     "a pair swallows a jump into its middle",   "",            "return insn.code === CODE.jeq_k && insn.jf !== 0 ? undefined : pair?.code;", "return pair?.code;"],
   // Pairs: two instructions run as one
   [INTERPRETER, "ldh [k] and jeq swap the arms",            "0x0b: //",    "code[(pc + 6) | 0]! : code[(pc + 7) | 0]!", "code[(pc + 7) | 0]! : code[(pc + 6) | 0]!"],
-  [INTERPRETER, "ldb [k] and jeq take the arms of the load", "0x0d: //",   "code[(pc + 6) | 0]!",              "code[(pc + 2) | 0]!"],
+  [INTERPRETER, "ldb [k] and jeq compare with 7 bits",       "0x0d: //",    "a === code[(pc + 5) | 0]!",        "a === (code[(pc + 5) | 0]! & 0x7f)"],
   [INTERPRETER, "ld [k] and jeq may read one byte behind",  "0x0e: //",    "length - 4",                       "length - 3"],
   [INTERPRETER, "jeq and jeq compare with the first alone", "0x0f: //",    "a === code[(pc + 5) | 0]!",        "a === k"],
   [INTERPRETER, "and #k and jeq keep A",                    "0x10: //",    "a &= k;\n            pc = a ===",  "pc = (a & k) ==="],
@@ -77,7 +77,7 @@ export const MUTANTS = [
   [INTERPRETER, "ldh [k] reaches one byte too far",         "0x28: //",    "length - 2",                       "length - 1"],
   [INTERPRETER, "ldb [k] misses the last byte",             "0x30: //",    "length - 1",                       "length - 2"],
   [INTERPRETER, "ld [k] is little-endian in one byte",      "0x20: //",    "(packet[(start + k + 2) | 0]! << 8) |\n              packet[(start + k + 3) | 0]!", "(packet[(start + k + 3) | 0]! << 8) |\n              packet[(start + k + 2) | 0]!"],
-  [INTERPRETER, "ld [x + k] misses the last word",          "0x40: {",     "length - 4",                       "length - 5"],
+  [INTERPRETER, "ld [x + k] reaches one byte too far",        "0x40: {",     "length - 4",                       "length - 3"],
   [INTERPRETER, "ldb [x + k] is little more than X",        "0x50: {",     "const at = (x + k) | 0;",          "const at = (x + (k & 0xffff)) | 0;"],
   [INTERPRETER, "ldh [x + k] is sign-extended",             "0x48: {",     "(packet[(start + at) | 0]! << 8) |", "((packet[(start + at) | 0]! << 24) >> 16) |"],
   [INTERPRETER, "MSH masks with 7",                         "0xb1: //",    "& 15",                             "& 7"],
