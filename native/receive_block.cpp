@@ -69,7 +69,6 @@ static Napi::Value receive_block(const Napi::CallbackInfo& info) {
   Control controls[kMessages];
   for (size_t i = 0; i < slots; i++) {
     uint8_t* slot = block.data + first + i * slot_size;
-    std::memset(slot + kAddressAt, 0, sizeof(sockaddr_ll));
     parts[i] = {slot + kPacketAt, slot_size - kPacketAt};
     messages[i] = {};
     msghdr& header = messages[i].msg_hdr;

@@ -66,6 +66,8 @@ export class ReceiveSource implements BlockSource {
   readonly #addon: Addon;
   readonly #fd: number;
   readonly #slotSize: number;
+  /** True when the last call emptied the socket: the next is made only after it became readable again. */
+  #drained = false;
   readonly #block: Block;
 
   /** @param snaplen  Longest packet kept, bytes. */
@@ -79,9 +81,14 @@ export class ReceiveSource implements BlockSource {
   }
 
   take(): Block | undefined {
+    if (this.#drained) {
+      this.#drained = false;
+      return undefined;
+    }
     const answer = this.#addon.receiveBlock(this.#fd, this.#block.bytes, this.#slotSize);
     if (answer === -ERRNO.EAGAIN) return undefined;
     succeed(answer, "recvmmsg", "receiving packets");
+    this.#drained = answer < MESSAGES;
     return this.#block;
   }
 

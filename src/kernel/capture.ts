@@ -194,7 +194,7 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
       while (this.#replacing !== undefined) await this.#replacing;
       this.#signal?.throwIfAborted();
       if (this.#fd < 0) return undefined;
-      const block = this.#source.take();
+      const block = this.#take();
       if (block !== undefined) {
         if (this.#show(block)) return this.#batch;
         this.#source.release();
@@ -209,6 +209,17 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
         // Packets that came before lie in a block that the kernel hands over within two of its timeouts.
         await sleep(3 * this.#timeout);
       }
+    }
+  }
+
+  /** The next block; an error is kept until the packets behind it are out. */
+  #take(): Block | undefined {
+    try {
+      return this.#source.take();
+    } catch (error) {
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#failure = error;
+      return this.#source.take();
     }
   }
 

@@ -1,6 +1,9 @@
 /**
- * Waiting until a descriptor can be read, as a promise.  The event loop watches the descriptor only while somebody
- * waits, so an unread socket neither spins nor keeps the process alive.
+ * Waiting until a descriptor can be read, as a promise.
+ *
+ * Watching begins with the first wait and goes on between waits, since each start and stop is a system call.  When the
+ * descriptor can be read and nobody waits, watching pauses, so that an unread socket does not spin; and only a wait
+ * keeps the process alive.
  */
 import { BpfError } from "../base/errors.ts";
 import { succeed, systemError } from "./errno.ts";
@@ -15,6 +18,8 @@ export class Readiness {
   readonly #addon: Addon;
   readonly #fd: number;
   #opened = false;
+  /** True while the event loop watches. */
+  #active = false;
   #closed = false;
   #keepsAlive = true;
   #waiter: Waiter | undefined;
@@ -56,7 +61,7 @@ export class Readiness {
   /** Whether a wait keeps the process alive; it does by default. */
   keepAlive(keepsAlive: boolean): void {
     this.#keepsAlive = keepsAlive;
-    if (this.#opened && !this.#closed) this.#addon.pollRef(this.#fd, keepsAlive);
+    if (this.#waiter !== undefined && !this.#closed) this.#addon.pollRef(this.#fd, keepsAlive);
   }
 
   /** Ends the wait.  The descriptor is the caller's to close. */
@@ -71,17 +76,14 @@ export class Readiness {
 
   #watch(): void {
     try {
-      if (this.#opened) {
+      if (!this.#opened) {
+        const opened = this.#addon.pollOpen(this.#fd, (answer) => this.#onReadable(answer));
+        succeed(opened, "epoll_ctl", "watching a socket");
+        this.#opened = true;
+      } else if (!this.#active) {
         succeed(this.#addon.pollActive(this.#fd, true), "epoll_ctl", "watching a socket");
-        return;
       }
-      const opened = this.#addon.pollOpen(this.#fd, (answer) => {
-        const waiter = this.#settle();
-        if (answer < 0) waiter?.reject(systemError(answer, "epoll_wait", "watching a socket"));
-        else waiter?.resolve(true);
-      });
-      succeed(opened, "epoll_ctl", "watching a socket");
-      this.#opened = true;
+      this.#active = true;
       this.#addon.pollRef(this.#fd, this.#keepsAlive);
     } catch (error) {
       const waiter = this.#waiter;
@@ -90,11 +92,21 @@ export class Readiness {
     }
   }
 
-  /** The waiter, who waits no longer; the watch is paused until the next one. */
+  #onReadable(answer: number): void {
+    if (answer < 0 || this.#waiter === undefined) {
+      this.#addon.pollActive(this.#fd, false);
+      this.#active = false;
+    }
+    const waiter = this.#settle();
+    if (answer < 0) waiter?.reject(systemError(answer, "epoll_wait", "watching a socket"));
+    else waiter?.resolve(true);
+  }
+
+  /** The waiter, who waits no longer. */
   #settle(): Waiter | undefined {
     const waiter = this.#waiter;
     this.#waiter = undefined;
-    if (!this.#closed && this.#opened) this.#addon.pollActive(this.#fd, false);
+    if (waiter !== undefined && !this.#closed && this.#opened) this.#addon.pollRef(this.#fd, false);
     return waiter;
   }
 }
