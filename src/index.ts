@@ -4,6 +4,7 @@
 export { type Analysis, analyze, type TouchedBytes } from "./analyze/analyze.ts";
 export { type Coverage, CoverageCounter, type CoveredStep, coverage } from "./analyze/coverage.ts";
 export type { Divergence, Implementation } from "./analyze/divergences.ts";
+export { type Unknowable, unknowableBytes } from "./analyze/unknowable.ts";
 export { BpfError, type BpfErrorCode, type BpfErrorDetails, type Violation } from "./base/errors.ts";
 export type { Span } from "./base/source-text.ts";
 export { interpreter, MAX_BACKWARD_JUMPS } from "./interpreter/interpreter.ts";
@@ -23,6 +24,7 @@ export { js } from "./jit/js-engine.ts";
 export { wasm } from "./jit/wasm-engine.ts";
 export { dltOf, LINK_TYPES, type LinkType, linktypeFromName, linktypeName } from "./link/linktypes.ts";
 export { type Goal, type Optimized, type OptimizeOptions, optimize, type PassReport } from "./optimize/optimize.ts";
+export type { Pass } from "./optimize/pass.ts";
 export { type Arena, createArena } from "./program/arena.ts";
 export { ProgramBuilder } from "./program/builder.ts";
 export { type Block, type ControlFlowGraph, controlFlow, type Edge } from "./program/cfg.ts";
@@ -43,6 +45,8 @@ export {
   type PacketContext,
   packetContext,
 } from "./program/packet-context.ts";
+export { type Equivalence, type ProofOptions, verifyEquivalence } from "./prove/equivalence.ts";
+export { type Solution, type SolveOptions, solve } from "./prove/solve.ts";
 export { type Assembly, assemble, assembleWithSpans, type TextOptions } from "./text/assemble.ts";
 export { disassemble, disassembleOne } from "./text/disassemble.ts";
 export {
