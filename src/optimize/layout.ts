@@ -104,7 +104,7 @@ function arrange(blocks: readonly Block[], first: Tail): Block[] {
   const seen = new Set<Block>();
   const targets = (block: Block): Block[] => {
     const last = block.tails.at(-1)!;
-    const to = block.exit !== undefined ? [block.exit] : last.otherwise ? [last.next!, last.otherwise] : [];
+    const to = block.exit !== undefined ? [block.exit] : last.otherwise ? [last.otherwise, last.next!] : [];
     return to.map((tail) => blockOf.get(tail)!);
   };
   const start = blockOf.get(first)!;
