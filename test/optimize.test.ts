@@ -137,6 +137,21 @@ describe("strict semantics", () => {
     expect(differences(program, instructions, 4, 2000)).toEqual([]);
   });
 
+  test("a dead load stays where one of the paths behind it needs less", () => {
+    const program = asm(`
+        ldh [20]
+        ldb [0]
+        jeq #1, far, near
+  far:  ldh [30]
+        ret #1
+  near: ldxb 4*([0]&0xf)
+        ldb [x + 5]
+        ret #2`);
+    const { instructions } = optimize(program);
+    expect(runner(instructions).run(new Uint8Array(10))).toBe(0);
+    expect(differences(program, instructions, 8, 400)).toEqual([]);
+  });
+
   test.each([
     ["IFINDEX without a device returns A", "ld #5; ld ifidx; ret #100"],
     ["IFINDEX behind a test", "ldb [0]; jeq #1, 0, 1; ret #7; ld ifidx; jeq #2, 0, 1; ret #9; ret #8"],
