@@ -271,6 +271,14 @@ describe("goals", () => {
 describe("the interface", () => {
   const port80 = recordedPrograms().find((p) => p.expression === "port 80")!.instructions;
 
+  test("numbers in a row become a range, and its ends are where they were", () => {
+    const row = [5, 6, 7, 8, 9];
+    const program = asm(`ldb [0]\n${row.map((n) => `jeq #${n}, yes`).join("\n")}\nret #0\nyes: ret #1`);
+    const { instructions } = optimize(program);
+    expect(instructions.length).toBe(5);
+    for (let n = 0; n < 256; n++) expect(runner(instructions).run(new Uint8Array([n]))).toBe(row.includes(n) ? 1 : 0);
+  });
+
   test("reports each pass with the size before and after", () => {
     const { report, instructions } = optimize(port80);
     expect(report[0]).toMatchObject({ pass: "imply", before: port80.length, kept: true });

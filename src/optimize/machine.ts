@@ -41,6 +41,9 @@ export interface Step {
 /** A value that can not be brought back: a parameter that no place holds any more. */
 export class Unavailable extends Error {}
 
+/** Thrown often while ways are tried; one object saves making its stack each time. */
+const UNAVAILABLE = new Unavailable("no place holds the value");
+
 const NOTHING: readonly Value[] = Object.freeze([]);
 
 export interface Homes {
@@ -110,7 +113,7 @@ export class Machine {
     if (this.holds(PLACE_X, right)) ways.reverse();
     const done =
       this.#tried(ways[0]!) ?? this.#tried(ways[1]!) ?? this.#tried((machine) => machine.#throughMemory(left, right));
-    if (done === undefined) throw new Unavailable();
+    if (done === undefined) throw UNAVAILABLE;
     this.#become(done);
   }
 
@@ -151,18 +154,18 @@ export class Machine {
 
   #leftFirst(left: Value, right: Value): void {
     this.intoA(left);
-    if (!this.#directlyIntoX(right)) throw new Unavailable();
+    if (!this.#directlyIntoX(right)) throw UNAVAILABLE;
   }
 
   #rightFirst(left: Value, right: Value): void {
     this.intoX(right);
     this.intoA(left);
-    if (!this.holds(PLACE_X, right)) throw new Unavailable();
+    if (!this.holds(PLACE_X, right)) throw UNAVAILABLE;
   }
 
   #throughMemory(left: Value, right: Value): void {
     const cell = 15 - this.#temporaries++;
-    if (cell < this.#homes.free) throw new Unavailable();
+    if (cell < this.#homes.free) throw UNAVAILABLE;
     this.intoA(right);
     this.#store(PLACE_A, cell, right);
     this.intoA(left);
@@ -211,7 +214,7 @@ export class Machine {
       case "const":
       case "random":
       case "param":
-        throw new Unavailable();
+        throw UNAVAILABLE;
       default:
         this.#alu(value, value.op);
     }
@@ -264,7 +267,7 @@ export class Machine {
       const other = COMMUTATIVE.has(op) ? this.#tried((machine) => machine.intoBoth(right, left)) : undefined;
       const straight = this.#tried((machine) => machine.intoBoth(left, right));
       const best = straight === undefined || (other && other.steps.length < straight.steps.length) ? other : straight;
-      if (best === undefined) throw new Unavailable();
+      if (best === undefined) throw UNAVAILABLE;
       this.#become(best);
       this.#step(CODE[`${op}_x`], 0, [PLACE_A, PLACE_X], PLACE_A, value, op === "div" || op === "mod");
     }

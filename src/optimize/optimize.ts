@@ -144,7 +144,7 @@ function run(start: Graph, passes: readonly Pass[], goal: Goal, length: number, 
     if (next.root === graph.root && emitted !== undefined) continue;
     let result = tried.get(next.root);
     if (result === undefined) {
-      const made = emitBest(next, goal);
+      const made = emitBest(next, goal, tried);
       result = { emitted: made, cost: made === undefined ? Number.POSITIVE_INFINITY : costOf(made.instructions, goal) };
       tried.set(next.root, result);
     }
@@ -162,9 +162,11 @@ function run(start: Graph, passes: readonly Pass[], goal: Goal, length: number, 
 }
 
 /** Emits, and tries which repeated values are worth a cell of scratch memory. */
-function emitBest(graph: Graph, goal: Goal): Emitted | undefined {
+function emitBest(graph: Graph, goal: Goal, tried: Tried): Emitted | undefined {
   let best = emit(graph);
   if (best === undefined || !scratchIsWritten(best.instructions)) return undefined;
+  const leader = Math.min(...[...tried.values()].map(({ cost }) => cost));
+  if (costOf(best.instructions, goal) > HOPELESS * leader) return best;
   const kept: Value[] = [];
   for (const value of best.repeated.slice(0, MOST_KEPT)) {
     const next = emit(graph, [...kept, value]);
@@ -176,6 +178,8 @@ function emitBest(graph: Graph, goal: Goal): Emitted | undefined {
   return best;
 }
 
+/** How much more than the best so far a graph may cost for scratch memory to be tried. */
+const HOPELESS = 1.3;
 /** Values tried for scratch memory, those that take most instructions first. */
 const MOST_KEPT = 4;
 
