@@ -12,7 +12,6 @@ import {
   attributeTrials,
   borderTrials,
   opcodeTrials,
-  pairTrials,
   payOffsetTrials,
 } from "../src/conformance/exhaustive.ts";
 import { randomFrame } from "../src/conformance/frames.ts";

@@ -1,14 +1,12 @@
 /**
  * An argument that is a PROGRAM or a filter EXPRESSION: for commands that ask the same of both.
  */
-import { stat } from "node:fs/promises";
 import type { Span } from "../base/source-text.ts";
 import { compileFilter } from "../filter/compile.ts";
 import type { Instruction } from "../program/instruction.ts";
-import { parseText, recognise } from "../text/formats.ts";
 import type { Arguments } from "./command.ts";
 import { FILTER_OPTIONS, filterOptions, linktypeOption } from "./filter-argument.ts";
-import { PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
+import { isExpression, PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
 import { SystemNames } from "./system-names.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -32,31 +30,11 @@ export interface Either {
  * @throws {BpfError} what `readProgram` or `compileFilter` throws.
  */
 export async function readEither(argument: string, args: Arguments, terminal: Terminal): Promise<Either> {
-  if (argument === "-" || args.text("from") !== undefined || (await isFile(argument)) || isProgram(argument)) {
+  if (args.text("from") !== undefined || !(await isExpression(argument))) {
     const { instructions, name } = await readProgram(argument, args, terminal);
     return { instructions, spans: undefined, name };
   }
   const { optimize: _none, ...options } = filterOptions(args, linktypeOption(args) ?? 1);
   const compiled = await SystemNames.with((resolver) => compileFilter(argument, { ...options, resolver }));
   return { instructions: compiled.instructions, spans: compiled.spans, name: argument };
-}
-
-/** Many expressions look like assembly at first sight, so assembly has to assemble. */
-function isProgram(text: string): boolean {
-  const format = recognise(text);
-  if (format !== "asm") return format !== undefined;
-  try {
-    parseText(text);
-    return true;
-  } catch {
-    return /[;\n]/.test(text);
-  }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isFile();
-  } catch {
-    return false;
-  }
 }

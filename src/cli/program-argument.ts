@@ -104,7 +104,7 @@ export async function readProgramSource(argument: string, args: Arguments, termi
 }
 
 /** True for an argument that is no file, not standard input, and in none of the program forms. */
-async function isExpression(argument: string): Promise<boolean> {
+export async function isExpression(argument: string): Promise<boolean> {
   const format = recognise(argument);
   const program = format === "asm" ? beginsAsAssembly(argument) : format !== undefined;
   return argument !== "-" && !program && (await sizeOf(argument)) === undefined;
