@@ -50,11 +50,11 @@ async function traffic(): Promise<{ port: number; program: string; stop(): void 
 }
 
 describe.skipIf(noPrivilege !== undefined)("cbpf capture", () => {
-  test.each(["ring", "receive"])("writes files that tcpdump reads, mode %s", async (mode) => {
+  test.each([[], ["--immediate"]])("writes files that tcpdump reads %j", async (...how) => {
     const { port, program, stop } = await traffic();
     for (const name of ["five.pcap", "five.pcapng"]) {
       const file = join(FOLDER, name);
-      const done = await cbpf(["capture", "-i", "lo", "-c", "5", "--mode", mode, "--stats", "-w", file, program]);
+      const done = await cbpf(["capture", "-i", "lo", "-c", "5", ...how, "--stats", "-w", file, program]);
       expect(done.err).toMatch(/^5 packets captured, [0-9]+ passed the filter, 0 lost for lack of room\n$/);
       expect([done.status, done.out]).toEqual([0, ""]);
       const packets = [...readCaptureSync(readFileSync(file))];
@@ -75,6 +75,14 @@ describe.skipIf(noPrivilege !== undefined)("cbpf capture", () => {
     expect(lines).toHaveLength(2);
     expect(lines[1]).toMatch(/^ {6}2 {2}20\d\d-.* {5}46 bytes {2}IPv4 UDP 127\.0\.0\.1\.\d+ > 127\.0\.0\.1\./);
     expect(lines[1]!.endsWith(`.${port}`)).toBe(true);
+  });
+
+  test("takes an expression, compiled for a socket", async () => {
+    const { port, stop } = await traffic();
+    const { status, out, err } = await cbpf(["capture", "-i", "lo", "-c", "1", `udp dst port ${port} and less 100`]);
+    stop();
+    expect([status, err]).toEqual([0, ""]);
+    expect(out.trimEnd().endsWith(`.${port}`)).toBe(true);
   });
 
   test("a signal ends it, and nothing captured is status 1", async () => {

@@ -4,6 +4,9 @@ import { type Command, EXIT, UsageError } from "./command.ts";
 import { FOREIGN_DETAILS, FOREIGN_OPTIONS, foreignSocket } from "./foreign-argument.ts";
 import { PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
 
+/** Of an expression: it makes sense on packet sockets of Ethernet interfaces. */
+const PLACE = { linktype: 1, live: true };
+
 export const command: Command = {
   usage: "--pid N --fd N PROGRAM  |  --pid N --fd N --detach",
   summary: "attach a program to a socket of a running process, or take one off",
@@ -18,7 +21,8 @@ export const command: Command = {
     const [programArgument] = args.positionals;
     const detach = args.flag("detach");
     if (detach === (programArgument !== undefined)) throw new UsageError("expected either PROGRAM or --detach");
-    const program = programArgument === undefined ? undefined : await readProgram(programArgument, args, terminal);
+    const program =
+      programArgument === undefined ? undefined : await readProgram(programArgument, args, terminal, undefined, PLACE);
     const socket = foreignSocket(args);
     try {
       if (program === undefined) return detachFilter(socket) ? EXIT.matched : EXIT.nothing;

@@ -4,9 +4,11 @@ import { BpfError } from "../base/errors.ts";
 import type { CaptureWriter } from "../capture/write.ts";
 import { pcapWriter } from "../capture/write-pcap.ts";
 import { pcapngWriter } from "../capture/write-pcapng.ts";
-import { type CaptureOptions, capture, type LiveCapture } from "../kernel/capture.ts";
+import type { FilterProgram } from "../kernel/attach.ts";
+import { type CaptureOptions, capture, interfaceLinktype, type LiveCapture } from "../kernel/capture.ts";
 import type { LiveBatch } from "../kernel/live-batch.ts";
 import { type Arguments, type Command, EXIT, UsageError } from "./command.ts";
+import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
 import { packetLine, timeText } from "./packet-line.ts";
 import { PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
 import { styled, type Terminal } from "./terminal.ts";
@@ -15,10 +17,10 @@ import { styled, type Terminal } from "./terminal.ts";
 const PROGRESS_EVERY = 200;
 
 export const command: Command = {
-  usage: "-i INTERFACE [-w OUT] [-c N] [--stats] [PROGRAM]",
+  usage: "-i INTERFACE [-w OUT] [-c N] [--stats] [PROGRAM|EXPRESSION]",
   summary: "capture on an interface, filtered in the kernel",
   details:
-    "Without PROGRAM every packet is captured.  Ctrl-C ends the capture.  Needs CAP_NET_RAW and the native addon.\n" +
+    "Without a program every packet is captured.  Ctrl-C ends the capture.  Needs CAP_NET_RAW and the native addon.\n" +
     "OUT is written as pcapng when its name ends so, and as pcap otherwise; - is standard output.\n" +
     "Exit status 0 when a packet was captured, 1 when none was.",
   options: {
@@ -26,12 +28,13 @@ export const command: Command = {
     write: { type: "string", short: "w", value: "OUT", help: "write the packets to a capture file" },
     count: { type: "string", short: "c", value: "N", help: "end after N packets" },
     stats: { type: "boolean", help: "say on standard error how many packets were received and lost" },
-    mode: { type: "string", value: "MODE", help: "ring (default), for rate, or receive, for latency" },
+    immediate: { type: "boolean", help: "hand packets over one by one as they come: less delay, more work" },
     snaplen: { type: "string", short: "s", value: "N", help: "keep N bytes of a packet at most, default 262144" },
     promiscuous: { type: "boolean", short: "p", help: "put the interface into promiscuous mode" },
     incoming: { type: "boolean", help: "leave out packets that this machine sends" },
     buffer: { type: "string", short: "B", value: "KIB", help: "kernel memory for packets, default 16384 KiB" },
     ...PROGRAM_OPTIONS,
+    ...EXPRESSION_OPTIONS,
   },
   positionals: [0, 1],
   async run(args, terminal) {
@@ -66,7 +69,6 @@ async function optionsFrom(args: Arguments, terminal: Terminal): Promise<Capture
   const name = args.text("interface");
   if (name === undefined) throw new UsageError("-i INTERFACE is needed");
   const [programArgument] = args.positionals;
-  const mode = args.choice("mode", ["ring", "receive"] as const);
   const snaplen = args.number("snaplen", 1, 262_144);
   const buffer = args.number("buffer", 8, 4_194_303);
   return {
@@ -74,11 +76,22 @@ async function optionsFrom(args: Arguments, terminal: Terminal): Promise<Capture
     vlan: "restore",
     promiscuous: args.flag("promiscuous"),
     ignoreOutgoing: args.flag("incoming"),
-    ...(programArgument === undefined ? {} : { filter: await readProgram(programArgument, args, terminal) }),
-    ...(mode === undefined ? {} : { mode }),
+    mode: args.flag("immediate") ? "receive" : "ring",
+    ...(programArgument === undefined ? {} : { filter: await filterFrom(programArgument, name, args, terminal) }),
     ...(snaplen === undefined ? {} : { snaplen }),
     ...(buffer === undefined ? {} : { bufferSize: buffer * 1024 }),
   };
+}
+
+/** The program; an expression is compiled for what a socket sees of this interface. */
+async function filterFrom(
+  argument: string,
+  interfaceName: string,
+  args: Arguments,
+  terminal: Terminal,
+): Promise<FilterProgram> {
+  const linktype = interfaceLinktype(interfaceName) ?? 1;
+  return readProgram(argument, args, terminal, undefined, { linktype, live: true });
 }
 
 /** Hands packets on until the capture ends or `most` were seen; returns how many. */

@@ -46,8 +46,9 @@ export async function compileArgument(
   terminal: Terminal,
   linktype = linktypeOption(args) ?? 1,
   snaplen = args.number("snaplen", 0, 0xffffffff),
+  live = args.flag("live"),
 ): Promise<CompiledFilter> {
-  const options = filterOptions(args, linktype, snaplen);
+  const options = { ...filterOptions(args, linktype, snaplen), live };
   const compiled = await SystemNames.with((resolver) => compileFilter(expression, { ...options, resolver }));
   for (const { message, span } of compiled.warnings) {
     terminal.note(`${styled(terminal, "yellow", "warning")}: ${message}: ${expression.slice(span.start, span.end)}`);

@@ -38,10 +38,20 @@ export interface LoadedProgram {
   readonly name: string;
 }
 
+/** What an expression is compiled for. */
+export interface Place {
+  readonly linktype: number;
+  /** For a socket, where VLAN tags are beside the packet. */
+  readonly live: boolean;
+}
+
+const FILES: Place = { linktype: 1, live: false };
+
 /**
  * Reads a PROGRAM argument; not verified.
  *
  * @param form  Its form, where the command leaves no choice.
+ * @param place  For an expression; by default, files of Ethernet frames.
  * @throws {BpfError} `bad-text` or `bad-bytes`, with the name in front.
  */
 export async function readProgram(
@@ -49,9 +59,10 @@ export async function readProgram(
   args: Arguments,
   terminal: Terminal,
   form?: ProgramFormat,
+  place: Place = FILES,
 ): Promise<LoadedProgram> {
   const wanted = form ?? args.choice("from", PROGRAM_FORMATS);
-  if (wanted === undefined && (await isExpression(argument))) return readExpression(argument, args, terminal, 1);
+  if (wanted === undefined && (await isExpression(argument))) return readExpression(argument, args, terminal, place);
   const byteOrder = args.choice("byte-order", ["auto", "little", "big"] as const) ?? "auto";
   const { name, bytes } = await contents(argument, wanted, terminal);
   try {
@@ -92,7 +103,7 @@ export async function readProgramSource(argument: string, args: Arguments, termi
       async forLinktype(linktype) {
         const known = programs.get(linktype);
         if (known !== undefined) return known;
-        const program = verified(await readExpression(argument, args, terminal, linktype));
+        const program = verified(await readExpression(argument, args, terminal, { linktype, live: false }));
         programs.set(linktype, program);
         return program;
       },
@@ -129,10 +140,10 @@ async function readExpression(
   expression: string,
   args: Arguments,
   terminal: Terminal,
-  linktype: number,
+  { linktype, live }: Place,
 ): Promise<LoadedProgram> {
   try {
-    const { instructions } = await compileArgument(expression, args, terminal, linktype, SNAPLEN);
+    const { instructions } = await compileArgument(expression, args, terminal, linktype, SNAPLEN, live);
     return { instructions, format: "raw", name: "the expression" };
   } catch (error) {
     // One word without blanks is as likely a file that is not there.

@@ -13,6 +13,7 @@ import { type Instruction, stmt } from "../program/instruction.ts";
 import { attachProgram, type FilterProgram, getFilter, intOption, plainInstructions } from "./attach.ts";
 import { type BlockSource, ReceiveSource, RingSource } from "./block-source.ts";
 import {
+  AF_INET,
   AF_PACKET,
   ETH_P_ALL,
   PACKET_ADD_MEMBERSHIP,
@@ -25,6 +26,7 @@ import {
   SO_RCVBUF,
   SO_RCVBUFFORCE,
   SO_TIMESTAMPNS,
+  SOCK_DGRAM,
   SOCK_RAW,
   SOL_PACKET,
   SOL_SOCKET,
@@ -376,6 +378,23 @@ export function capture(options: CaptureOptions): LiveCapture {
   const opened = open(options, mode);
   if (opened !== undefined) return opened;
   return open(options, "receive")!; // external memory is forbidden: the socket, which is a ring by now, was closed
+}
+
+/**
+ * LINKTYPE_* number of what a capture on an interface sees, for which a filter expression is to be compiled (with
+ * `live: true`); undefined for devices that have none here.
+ *
+ * @throws {BpfError} `system` with ENODEV for an unknown interface; `not-available`.
+ */
+export function interfaceLinktype(
+  name: string,
+  options: Pick<OpenOptions, "netns" | "addon"> = {},
+): number | undefined {
+  return openSocket(options, [AF_INET, SOCK_DGRAM, 0], "opening a socket", (addon, fd) => {
+    const { hatype } = interfaceNamed(addon, fd, name);
+    addon.closeFd(fd);
+    return LINKTYPE_OF_DEVICE.get(hatype);
+  });
 }
 
 /** Undefined when the runtime forbids the memory of a ring. */

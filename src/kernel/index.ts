@@ -20,6 +20,7 @@ export {
   type CaptureOptions,
   type CaptureStatistics,
   capture,
+  interfaceLinktype,
   LiveCapture,
 } from "./capture.ts";
 export type { Acceptance } from "./channel.ts";
