@@ -35,7 +35,9 @@ function batchOf(packets: readonly Uint8Array[]): PacketBatch {
 function compiled(mode: "compatible" | "scoped", live: boolean): (readonly [string, CompiledFilter])[] {
   const all: (readonly [string, CompiledFilter])[] = [];
   for (const linktype of DLTS) {
+    const random = new Random(linktype);
     for (const expression of [...expressionsOf("common"), ...(linktype === 1 ? expressionsOf("ethernet") : [])]) {
+      if (!LONG && random.chance(0.95)) continue;
       try {
         const filter = compileFilter(expression, { linktype, mode, live, netmask: 0xffffff00 });
         all.push([`DLT ${linktype}, ${mode}: ${expression}`, filter]);
@@ -62,10 +64,8 @@ describe.skipIf(!available)("the kernel", () => {
       const random = new Random(3);
       const filters = compiled(mode, live);
       const refused: string[] = [];
-      let [attached, compared, verdicts] = [0, 0, 0];
+      let [compared, verdicts] = [0, 0];
       for (const [name, { program, instructions }] of filters) {
-        if (!LONG && random.chance(0.95)) continue;
-        attached++;
         const acceptance = oracle.accepts(instructions);
         if (!acceptance.accepted) {
           refused.push(`${name}: ${acceptance.errno}`);
@@ -83,10 +83,10 @@ describe.skipIf(!available)("the kernel", () => {
         verdicts += full + truncated;
       }
       console.log(
-        `filter-kernel: ${mode}, live ${live}: ${attached} of ${filters.length} programs attached, ${compared} compared on ${verdicts} packets`,
+        `filter-kernel: ${mode}, live ${live}: ${filters.length} programs attached, ${compared} compared on ${verdicts} packets`,
       );
       expect(refused).toEqual([]);
-      expect(filters.length).toBeGreaterThan(10_000);
+      expect(filters.length).toBeGreaterThan(LONG ? 10_000 : 400);
       expect(verdicts).toBeGreaterThan(1000);
     },
     600_000,
