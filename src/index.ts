@@ -20,12 +20,13 @@ export {
 } from "./isa/instruction-set.ts";
 export * from "./isa/limits.ts";
 export { CODE, type Does, OPCODES, type Opcode, type OpcodeName, type OpcodeRow } from "./isa/opcodes.ts";
+export { dump, STAGES } from "./jit/inspect.ts";
 export { js } from "./jit/js-engine.ts";
 export { wasm } from "./jit/wasm-engine.ts";
 export { dltOf, LINK_TYPES, type LinkType, linktypeFromName, linktypeName } from "./link/linktypes.ts";
 export { type Goal, type Optimized, type OptimizeOptions, optimize, type PassReport } from "./optimize/optimize.ts";
 export type { Pass } from "./optimize/pass.ts";
-export { type Arena, createArena } from "./program/arena.ts";
+export { type Arena, type ArenaOptions, createArena } from "./program/arena.ts";
 export { ProgramBuilder } from "./program/builder.ts";
 export { type Block, type ControlFlowGraph, controlFlow, type Edge } from "./program/cfg.ts";
 export {
@@ -36,7 +37,7 @@ export {
   encode,
   HOST_BYTE_ORDER,
 } from "./program/codec.ts";
-export type { Engine, Filter, PacketBatch, ProfileName, VerifiedProgram } from "./program/engine.ts";
+export type { BatchFilter, Engine, Filter, PacketBatch, ProfileName, VerifiedProgram } from "./program/engine.ts";
 export { type Instruction, type InstructionLike, jump, stmt } from "./program/instruction.ts";
 export {
   ATTACH_POINTS,

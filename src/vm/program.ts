@@ -116,6 +116,8 @@ export class Program {
   }
 
   /** Loads the program into an engine of the caller's choice; every filter has registers and scratch memory of its own. */
+  filter(): Filter;
+  filter<F extends Filter>(engine: Engine<F>): F;
   filter(engine: Engine = this.#engine): Filter {
     return engine.load(this.#verified);
   }
