@@ -125,6 +125,18 @@ describe.skipIf(noPrivilege !== undefined).each(MODES)("capturing, mode %s", (mo
     expect(live.statistics().received).toBe(4);
   });
 
+  test("the filter may be an expression, with tags and packets of the other direction beside the bytes", async () => {
+    const wire = await Wire.open();
+    const live = wire.capture({ mode, filter: "arp or vlan 7" });
+    const tagged = new Uint8Array([...frame(2).subarray(0, 12), 0x81, 0, 0, 7, ...frame(2).subarray(12)]);
+    wire.send(frame(1), tagged, frame(3, 60, "0806"), frame(4));
+    expect(await take(live, 2)).toEqual([2, 3]);
+    await live.replaceFilter("ether[14:4] = 6");
+    wire.send(frame(5), frame(6));
+    expect(await take(live, 1)).toEqual([6]);
+    expect(() => wire.capture({ mode, filter: "arpp" })).toThrow(expect.objectContaining({ code: "bad-expression" }));
+  });
+
   test("an engine gives the same verdicts on a batch as the kernel gave", async () => {
     const wire = await Wire.open();
     // A VLAN tag is in the metadata, PROTOCOL and PKTTYPE beside the packet; the verdict says which.

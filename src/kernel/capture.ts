@@ -7,8 +7,10 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { BpfError } from "../base/errors.ts";
+import { compileFilter } from "../filter/compile.ts";
 import { U32_MAX } from "../isa/limits.ts";
 import { CODE } from "../isa/opcodes.ts";
+import { optimize } from "../optimize/optimize.ts";
 import { type Instruction, stmt } from "../program/instruction.ts";
 import { attachProgram, type FilterProgram, getFilter, intOption, plainInstructions } from "./attach.ts";
 import { type BlockSource, ReceiveSource, RingSource } from "./block-source.ts";
@@ -42,9 +44,11 @@ import type { SocketHolder } from "./target.ts";
 
 export type CaptureMode = "ring" | "receive";
 
-export interface CaptureOptions extends Omit<OpenOptions, "receiveBuffer"> {
+export interface CaptureOptions extends Omit<OpenOptions, "receiveBuffer" | "filter"> {
   /** Interface name. */
   readonly interface: string;
+  /** The filter, in force before the first packet: a program, or a pcap-filter(7) expression. */
+  readonly filter?: FilterProgram | string;
   /** "ring" (default) or "receive"; a ring that the runtime forbids becomes "receive". */
   readonly mode?: CaptureMode;
   /** Bytes kept of a packet at most, 1..262144 (the default). */
@@ -252,7 +256,8 @@ export class LiveCapture implements AsyncIterable<LiveBatch>, SocketHolder {
    *
    * @throws {BpfError} As `attachFilter`; the old filter is then still in force and nothing was lost.
    */
-  replaceFilter(program: FilterProgram): Promise<void> {
+  replaceFilter(filter: FilterProgram | string): Promise<void> {
+    const program = typeof filter === "string" ? compiledFor(this.linktype, filter) : filter;
     const before = this.#replacing ?? Promise.resolve();
     const replacing = before.then(() => this.#replace(program));
     const settled = replacing.then(
@@ -375,9 +380,13 @@ export function capture(options: CaptureOptions): LiveCapture {
   const { mode = "ring" } = options;
   options.signal?.throwIfAborted();
   checkOptions(options);
-  const opened = open(options, mode);
+  const { filter, ...rest } = options;
+  const program =
+    typeof filter === "string" ? compiledFor(interfaceLinktype(options.interface, options), filter) : filter;
+  const openable: OpenableOptions = { ...rest, ...(program === undefined ? {} : { filter: program }) };
+  const opened = open(openable, mode);
   if (opened !== undefined) return opened;
-  return open(options, "receive")!; // external memory is forbidden: the socket, which is a ring by now, was closed
+  return open(openable, "receive")!; // external memory is forbidden: the socket, which is a ring by now, was closed
 }
 
 /**
@@ -390,15 +399,28 @@ export function interfaceLinktype(
   name: string,
   options: Pick<OpenOptions, "netns" | "addon"> = {},
 ): number | undefined {
-  return openSocket(options, [AF_INET, SOCK_DGRAM, 0], "opening a socket", (addon, fd) => {
+  const { netns, addon: given } = options;
+  const where = { ...(netns === undefined ? {} : { netns }), ...(given === undefined ? {} : { addon: given }) };
+  return openSocket(where, [AF_INET, SOCK_DGRAM, 0], "opening a socket", (addon, fd) => {
     const { hatype } = interfaceNamed(addon, fd, name);
     addon.closeFd(fd);
     return LINKTYPE_OF_DEVICE.get(hatype);
   });
 }
 
+/** The program of an expression for packets as a socket sees them: VLAN tags and directions beside the bytes. */
+function compiledFor(linktype: number | undefined, expression: string): FilterProgram {
+  if (linktype === undefined) {
+    throw new BpfError("unsupported", "this device has no link type that an expression could be compiled for");
+  }
+  return compileFilter(expression, { linktype, live: true, optimize: (list, spans) => optimize(list, { spans }) });
+}
+
+/** Options with the filter as a program. */
+type OpenableOptions = Omit<CaptureOptions, "filter"> & Pick<OpenOptions, "filter">;
+
 /** Undefined when the runtime forbids the memory of a ring. */
-function open(options: CaptureOptions, mode: CaptureMode): LiveCapture | undefined {
+function open(options: OpenableOptions, mode: CaptureMode): LiveCapture | undefined {
   const { snaplen = MAXIMUM_SNAPLEN, bufferSize = DEFAULT_BUFFER, fanout } = options;
   const { receiveBuffer: _, ...rest } = options as CaptureOptions & OpenOptions;
   return openSocket(rest, [AF_PACKET, SOCK_RAW, 0], "opening a packet socket", (addon, fd) => {
