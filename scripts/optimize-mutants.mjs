@@ -57,7 +57,7 @@ const MUTANTS = [
   ["lift.ts",     "IFINDEX without a device returns 0",                '} else if (kind.does.kind === "device") {', "} else if (false) {"],
   ["machine.ts",  "ld A from X when X has something else",             "if (this.holds(PLACE_A, value)) return;", "if (this.places[PLACE_A].length > 0 && value.op === \"load\") return;"],
   ["machine.ts",  "a load counts from the wrong place",                "(k - distance(near, anchor)!) >>> 0", "k"],
-  ["machine.ts",  "X is lost while A is made",                         "if (!this.holds(PLACE_X, right)) throw new Unavailable();", ""],
+  ["machine.ts",  "X is lost while A is made",                         "if (!this.holds(PLACE_X, right)) throw UNAVAILABLE;", ""],
   ["emit.ts",     "paths enter behind loads they did not do",          "if (satisfies(state, needs[at]!)) return at;", "return at;"],
   ["emit.ts",     "places of one path are believed of both",           "held.filter((value) => other.includes(value))", "[...held]"],
   ["emit.ts",     "stores are dropped",                                "if ((live & bit) === 0 && !step.effect) dropped[at] = true;", "if (((live & bit) === 0 && !step.effect) || step.code === 0x02) dropped[at] = true;"],
