@@ -11,6 +11,7 @@ import { type Goal, type OptimizeOptions, optimize } from "../src/optimize/optim
 import type { Pass } from "../src/optimize/pass.ts";
 import { type Instruction, jump, stmt } from "../src/program/instruction.ts";
 import { packetContext } from "../src/program/packet-context.ts";
+import { pathPackets } from "../src/prove/paths.ts";
 import { assemble } from "../src/text/assemble.ts";
 import { check, verify } from "../src/verify/verify.ts";
 import { recordedPrograms } from "./optimize/expressions.ts";
@@ -28,13 +29,14 @@ function runner(program: readonly Instruction[]) {
   return interpreter.load(verify(program, { profile }));
 }
 
-/** The two programs on packets of every length up to 80 and some random ones; says where they differ. */
+/** The two programs on packets for the first one's paths, and on random ones; says where they differ. */
 function differences(a: readonly Instruction[], b: readonly Instruction[], seed: number, count: number): string[] {
   const [one, other] = [runner(a), runner(b)];
   const random = seeded(seed);
   const found: string[] = [];
-  for (let n = 0; n < count && found.length === 0; n++) {
-    const packet = randomPacket(random, a, 100);
+  const directed = pathPackets(a, 300);
+  for (let n = 0; n < count + directed.length && found.length === 0; n++) {
+    const packet = directed[n] ?? randomPacket(random, a, 100);
     const context = randomContext(random);
     for (const length of [packet.length, random(packet.length + 1)]) {
       const cut = packet.subarray(0, length);
@@ -360,6 +362,7 @@ describe("lifting and emitting alone", () => {
     "ldb [0]; rsh #3; jset #1, y, n; y: ret #1; n: ret #0",
     "ldb [0]; add #250; jeq #4, y, n; y: ret #1; n: ret #0",
     "ldb [0]; add #250; jgt #4, y, n; y: ret #1; n: ret #0",
+    "ldb [0]; add #3; jeq #9, y, n; y: ret #1; n: ret #0",
     "ldb [0]; xor #5; jeq #4, y, n; y: ret #1; n: ret #0",
     "ldb [0]; and #6; jeq #6, y, n; y: ret #1; n: ret #0",
     "ldb [0]; jge #3, y, n; y: ret #1; n: ret #0",
