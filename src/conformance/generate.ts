@@ -10,7 +10,7 @@ import { ISA } from "../isa/instruction-set.ts";
 import { BPF_MEMWORDS, SKF_AD_OFF, SKF_LL_OFF, SKF_NET_OFF } from "../isa/limits.ts";
 import { CODE, OPCODES, type OpcodeRow } from "../isa/opcodes.ts";
 import { type Instruction, jump, stmt } from "../program/instruction.ts";
-import { scratchViolations } from "../verify/scratch.ts";
+import { unwrittenReads } from "../program/scratch.ts";
 import type { Random } from "./random.ts";
 
 /** Numbers where 32-bit arithmetic, doubles, signs and masks part ways. */
@@ -103,7 +103,7 @@ export function generateProgram(random: Random, near?: number): GeneratedProgram
   while (out.length < size) out.push(...pieceOf(random.pick(pieces), random, length));
   addEnding(out, random);
   placeJumps(out, random);
-  for (const { index = 0 } of scratchViolations(out, ISA)) out[index] = stmt(dstCode(out[index]!), random.pick(EDGES));
+  for (const index of unwrittenReads(out, ISA)) out[index] = stmt(dstCode(out[index]!), random.pick(EDGES));
   return { flavour, instructions: out, length };
 }
 

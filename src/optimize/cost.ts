@@ -3,6 +3,7 @@
  */
 import { ISA } from "../isa/instruction-set.ts";
 import type { Instruction } from "../program/instruction.ts";
+import { unwrittenReads } from "../program/scratch.ts";
 
 /** How often a condition is expected to hold, where nothing is known about the packets. */
 const LIKELIHOOD = { eq: 0.0625, gt: 0.5, ge: 0.5, set: 0.5 } as const;
@@ -25,32 +26,8 @@ export function expectedSteps(instructions: readonly Instruction[]): number {
   return steps[0]!;
 }
 
-/**
- * True when every cell is written before it is read by Linux's reckoning, in which the state behind a return is the
- * state in front of it (net/core/filter.c, check_load_and_stores).
- */
+/** True when Linux takes every read of a scratch cell for one of a written cell. */
 export function scratchIsWritten(instructions: readonly Instruction[]): boolean {
-  const masks = new Uint16Array(instructions.length).fill(0xffff);
-  let written = 0;
-  for (const [pc, { code, jt, jf, k }] of instructions.entries()) {
-    written &= masks[pc]!;
-    const does = ISA.known(code)?.does;
-    switch (does?.kind) {
-      case "store-mem":
-        written |= 1 << k;
-        break;
-      case "load-mem":
-        if ((written & (1 << k)) === 0) return false;
-        break;
-      case "jump":
-        masks[pc + 1 + k]! &= written;
-        written = 0xffff;
-        break;
-      case "branch":
-        masks[pc + 1 + jt]! &= written;
-        masks[pc + 1 + jf]! &= written;
-        written = 0xffff;
-    }
-  }
+  for (const _index of unwrittenReads(instructions, ISA)) return false;
   return true;
 }

@@ -21,7 +21,7 @@ export function nlattr(
   a: number,
   x: number,
 ): number {
-  if (!context.linear || length < NLA_HDRLEN || a > length - NLA_HDRLEN) return 0;
+  if (!hasHeader(length, context, a)) return 0;
   return walk(packet, start, a, length - a, x);
 }
 
@@ -34,10 +34,15 @@ export function nlattrNest(
   a: number,
   x: number,
 ): number {
-  if (!context.linear || length < NLA_HDRLEN || a > length - NLA_HDRLEN) return 0;
+  if (!hasHeader(length, context, a)) return 0;
   const nested = readU16(packet, start + a);
   if (nested > length - a) return 0;
   return walk(packet, start, a + NLA_HDRLEN, nested - NLA_HDRLEN, x);
+}
+
+/** True when the header of an attribute can stand at offset `a`; the kernel looks into linear packets alone. */
+function hasHeader(length: number, context: PacketContext, a: number): boolean {
+  return context.linear && length >= NLA_HDRLEN && a <= length - NLA_HDRLEN;
 }
 
 function walk(packet: Uint8Array, start: number, from: number, bytes: number, type: number): number {

@@ -14,7 +14,7 @@ import { BPF_MAXINSNS, BPF_MEMWORDS, SKF_AD_OFF } from "../isa/limits.ts";
 import { type Does, OPCODES } from "../isa/opcodes.ts";
 import type { ProfileName } from "../program/engine.ts";
 import type { Instruction } from "../program/instruction.ts";
-import { scratchViolations } from "./scratch.ts";
+import { unwrittenReads } from "../program/scratch.ts";
 
 export interface Subject {
   readonly instructions: readonly Instruction[];
@@ -218,7 +218,12 @@ const scratchUninitialized: Rule = {
   id: "scratch-uninitialized",
   profiles: ["linux"],
   doc: "a scratch cell is written before it is read, by the kernel's one-pass reckoning",
-  check: ({ instructions, isa }) => scratchViolations(instructions, isa),
+  *check({ instructions, isa }) {
+    for (const index of unwrittenReads(instructions, isa)) {
+      const message = `M[${instructions[index]!.k}] is read before every path has written it`;
+      yield { rule: "scratch-uninitialized", message, index };
+    }
+  },
 };
 
 /** Every rule, in the order in which violations of one instruction are listed. */

@@ -6,15 +6,15 @@
  * target may read any cell, and a safe program can be refused because the state falls through a return.
  * Source: net/core/filter.c, check_load_and_stores().
  */
-import type { Violation } from "../base/errors.ts";
 import type { InstructionSet } from "../isa/instruction-set.ts";
 import { BPF_MEMWORDS } from "../isa/limits.ts";
-import { targets } from "../program/cfg.ts";
-import type { Instruction } from "../program/instruction.ts";
+import { targets } from "./cfg.ts";
+import type { Instruction } from "./instruction.ts";
 
 const ALL = 0xffff;
 
-export function* scratchViolations(instructions: readonly Instruction[], isa: InstructionSet): Iterable<Violation> {
+/** Instructions that read a cell which, by that reckoning, is not written; their indices, ascending. */
+export function* unwrittenReads(instructions: readonly Instruction[], isa: InstructionSet): Iterable<number> {
   const masks = new Uint16Array(instructions.length).fill(ALL);
   let written = 0;
   for (const [index, insn] of instructions.entries()) {
@@ -26,11 +26,7 @@ export function* scratchViolations(instructions: readonly Instruction[], isa: In
         break;
       case "load-mem":
         if (insn.k < BPF_MEMWORDS && (written & (1 << insn.k)) === 0) {
-          yield {
-            rule: "scratch-uninitialized",
-            message: `M[${insn.k}] is read before every path has written it`,
-            index,
-          };
+          yield index;
         }
         break;
       case "jump":
