@@ -93,7 +93,7 @@ export interface UnknowableOptions {
  * ```ts
  * import { Program, unknowableBytes } from "cbpf";
  * const ttl = Program.parse("ldb [0xfff00008]\njgt #63, yes, no\nyes: ret #-1\nno: ret #0");
- * console.log(unknowableBytes(ttl.verified, "udp4")); // [{ index: 0, what: ["hop limit"] }]
+ * console.log(unknowableBytes(ttl.verified, "udp4")[0]?.what.join()); // hop limit
  * ```
  */
 export function unknowableBytes(
