@@ -8,7 +8,7 @@
  */
 import type { Register } from "../isa/opcodes.ts";
 import type { AluOp, Condition } from "../isa/semantics.ts";
-import { METADATA, METADATA_BYTES } from "../program/arena.ts";
+import { METADATA } from "../program/arena.ts";
 import { encodeModule, FunctionBody, type FunctionType } from "../wasm/encoder.ts";
 import type { ValueType, WasmName } from "../wasm/opcodes.ts";
 import { layOut } from "./control-flow.ts";
@@ -660,6 +660,3 @@ class Printer {
     this.#code.branch(name, label);
   }
 }
-
-/** Step in bytes between packets that have a metadata record each. */
-export const METADATA_STEP = METADATA_BYTES;

@@ -18,10 +18,7 @@ import {
   AF_INET,
   AF_PACKET,
   ETH_P_ALL,
-  PACKET_ADD_MEMBERSHIP,
   PACKET_AUXDATA,
-  PACKET_IGNORE_OUTGOING,
-  PACKET_MR_PROMISC,
   PACKET_STATISTICS,
   SO_ATTACH_FILTER,
   SO_ERROR,
@@ -36,10 +33,10 @@ import {
 import { ERRNO, succeed, systemError } from "./errno.ts";
 import { type Block, LiveBatch } from "./live-batch.ts";
 import type { Addon } from "./load.ts";
-import { applyFilter, DROP_ALL, filterAfter, type OpenOptions, openSocket, setInt } from "./open.ts";
-import { checkFanout, type FanoutOptions, interfaceNamed, joinFanout } from "./packet-socket.ts";
+import { DROP_ALL, type OpenOptions, openSocket, setInt } from "./open.ts";
+import { checkFanout, type FanoutOptions, interfaceNamed, placeSocket } from "./packet-socket.ts";
 import { Readiness } from "./readiness.ts";
-import { hostU32, linkAddress, membershipRequest } from "./sockaddr.ts";
+import { hostU32 } from "./sockaddr.ts";
 import type { SocketHolder } from "./target.ts";
 
 export type CaptureMode = "ring" | "receive";
@@ -421,7 +418,7 @@ type OpenableOptions = Omit<CaptureOptions, "filter"> & Pick<OpenOptions, "filte
 
 /** Undefined when the runtime forbids the memory of a ring. */
 function open(options: OpenableOptions, mode: CaptureMode): LiveCapture | undefined {
-  const { snaplen = MAXIMUM_SNAPLEN, bufferSize = DEFAULT_BUFFER, fanout } = options;
+  const { snaplen = MAXIMUM_SNAPLEN, bufferSize = DEFAULT_BUFFER } = options;
   const { receiveBuffer: _, ...rest } = options as CaptureOptions & OpenOptions;
   return openSocket(rest, [AF_PACKET, SOCK_RAW, 0], "opening a packet socket", (addon, fd) => {
     const { index, hatype } = interfaceNamed(addon, fd, options.interface);
@@ -445,22 +442,7 @@ function open(options: OpenableOptions, mode: CaptureMode): LiveCapture | undefi
       source = new ReceiveSource(addon, fd, snaplen);
     }
     try {
-      if (options.ignoreOutgoing === true) setInt(addon, fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
-      const bind = (): void => {
-        succeed(addon.bindSocket(fd, linkAddress(ETH_P_ALL, index)), "bind", `binding to ${options.interface}`);
-        if (options.promiscuous !== true) return;
-        const request = membershipRequest(index, PACKET_MR_PROMISC);
-        succeed(addon.setOption(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, request), "setsockopt", "going promiscuous");
-      };
-      if (fanout === undefined) {
-        applyFilter(addon, fd, options);
-        bind();
-      } else {
-        filterAfter(addon, fd, options, () => {
-          bind();
-          joinFanout(addon, fd, fanout);
-        });
-      }
+      placeSocket(addon, fd, options, ETH_P_ALL, index);
     } catch (error) {
       source.close();
       throw error;

@@ -16,13 +16,10 @@ export const SOCK_RAW = 3;
 export const SOCK_SEQPACKET = 5;
 
 export const SOL_SOCKET = 1;
-export const SO_REUSEADDR = 2;
 export const SO_TYPE = 3;
 export const SO_ERROR = 4;
-export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_REUSEPORT = 15;
-export const SO_BINDTODEVICE = 25;
 export const SO_ATTACH_FILTER = 26;
 export const SO_RCVBUFFORCE = 33;
 export const SO_TIMESTAMPNS = 35;

@@ -90,6 +90,36 @@ export class PacketSocket extends MessageSocket<PacketMessage> {
   }
 }
 
+/** What {@link placeSocket} reads of the options of a packet socket or a capture. */
+type PlaceOptions = OpenOptions & Pick<PacketSocketOptions, "interface" | "ignoreOutgoing" | "promiscuous" | "fanout">;
+
+/**
+ * Binds a packet socket, with its filter in force before the first packet, and joins its fanout group.
+ *
+ * @param protocol  EtherType to receive.
+ * @param index     Interface index; 0 for all.
+ */
+export function placeSocket(addon: Addon, fd: number, options: PlaceOptions, protocol: number, index: number): void {
+  const { fanout } = options;
+  if (options.ignoreOutgoing === true) setInt(addon, fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
+  const bind = (): void => {
+    succeed(addon.bindSocket(fd, linkAddress(protocol, index)), "bind", `binding to ${options.interface ?? "all"}`);
+    if (options.promiscuous !== true) return;
+    const request = membershipRequest(index, PACKET_MR_PROMISC);
+    succeed(addon.setOption(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, request), "setsockopt", "going promiscuous");
+  };
+  if (fanout === undefined) {
+    applyFilter(addon, fd, options);
+    bind();
+    return;
+  }
+  // A group takes bound sockets only.  Until it has joined, a member would get every packet.
+  filterAfter(addon, fd, options, () => {
+    bind();
+    joinFanout(addon, fd, fanout);
+  });
+}
+
 /**
  * Opens a packet socket; nothing that the filter would drop is ever received.  Needs CAP_NET_RAW.
  *
@@ -111,24 +141,8 @@ export function openPacketSocket(options: PacketSocketOptions = {}): PacketSocke
   const kind = type === "raw" ? SOCK_RAW : SOCK_DGRAM;
   return openSocket(options, [AF_PACKET, kind, 0], "opening a packet socket", (addon, fd) => {
     setInt(addon, fd, SOL_PACKET, PACKET_AUXDATA, 1);
-    if (options.ignoreOutgoing === true) setInt(addon, fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
     const index = options.interface === undefined ? 0 : interfaceNamed(addon, fd, options.interface).index;
-    const bind = (): void => {
-      succeed(addon.bindSocket(fd, linkAddress(protocol, index)), "bind", `binding to ${options.interface ?? "all"}`);
-      if (options.promiscuous !== true) return;
-      const request = membershipRequest(index, PACKET_MR_PROMISC);
-      succeed(addon.setOption(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, request), "setsockopt", "going promiscuous");
-    };
-    if (fanout === undefined) {
-      applyFilter(addon, fd, options);
-      bind();
-    } else {
-      // A group takes bound sockets only.  Until it has joined, a member would get every packet.
-      filterAfter(addon, fd, options, () => {
-        bind();
-        joinFanout(addon, fd, fanout);
-      });
-    }
+    placeSocket(addon, fd, options, protocol, index);
     return new PacketSocket(addon, fd, type, options.receiveSize);
   });
 }
@@ -148,7 +162,7 @@ export function checkFanout({ group, mode, program }: FanoutOptions): void {
 }
 
 /** Makes a bound packet socket a member. */
-export function joinFanout(addon: Addon, fd: number, { group, mode, program }: FanoutOptions): void {
+function joinFanout(addon: Addon, fd: number, { group, mode, program }: FanoutOptions): void {
   const argument = group | (FANOUT_MODES[mode] << 16);
   succeed(addon.setOption(fd, SOL_PACKET, PACKET_FANOUT, argument), "setsockopt", `joining fanout group ${group}`);
   if (program !== undefined) attachProgram(addon, fd, SOL_PACKET, PACKET_FANOUT_DATA, plainInstructions(program));

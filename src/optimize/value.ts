@@ -45,8 +45,6 @@ interface Common {
   readonly weight: number;
 }
 
-export type Binary = Extract<Value, { readonly left: Value }>;
-
 export const COMMUTATIVE: ReadonlySet<AluOp> = new Set<AluOp>(["add", "mul", "and", "or", "xor"]);
 
 /** Makes values, and gives equal expressions the same object. */
