@@ -49,11 +49,14 @@ const WARM_UP = 300;
 const OURS = ["wasm batch", "wasm call", "js match", "js batch", "interpreter"];
 const NAMES = [...OURS, ...C_ENGINES];
 
-/** A loop of its own for each filter, as a program with one filter has: a shared loop would be megamorphic. */
-function matchLoop(filter) {
+/**
+ * A loop of its own for each filter, as a program with one filter has: a shared loop would be megamorphic.  The name is in
+ * the source because V8 shares what it has learnt between functions of one source.
+ */
+function matchLoop(name, filter) {
   return new Function(
     "filter",
-    `return (bytes, table, count, out) => {
+    `return /* ${name} */ (bytes, table, count, out) => {
       let matched = 0;
       for (let i = 0; i < count; i++) {
         const v = filter.match(bytes, table[2 * i], table[2 * i + 1]);
@@ -65,11 +68,11 @@ function matchLoop(filter) {
   )(filter);
 }
 
-function callLoop(filter, arena) {
+function callLoop(name, filter, arena) {
   return new Function(
     "filter",
     "arena",
-    `return (count, out) => {
+    `return /* ${name} */ (count, out) => {
       let matched = 0;
       for (let i = 0; i < count; i++) {
         const v = filter.matchAt(arena, i);
@@ -100,13 +103,13 @@ function ourEngines(name, arena, set, count, out) {
     },
     verdicts: () => arena.output,
   };
-  const call = callLoop(wasmFilter, arena);
+  const call = callLoop(name, wasmFilter, arena);
   engines["wasm call"] = { run: () => call(count, out), verdicts: () => out };
   const reference = interpreter.load(program);
   engines.interpreter = { run: () => reference.runBatch(view(set.bytes, set.table), out), verdicts: () => out };
   try {
     const jsFilter = js.load(program);
-    const loop = matchLoop(jsFilter);
+    const loop = matchLoop(name, jsFilter);
     engines["js match"] = { run: () => loop(set.bytes, set.table, count, out), verdicts: () => out };
     engines["js batch"] = { run: () => jsFilter.runBatch(view(set.bytes, set.table), out), verdicts: () => out };
   } catch (error) {
