@@ -247,17 +247,18 @@ describe("runs of equality tests", () => {
   }
 
   test.each([
-    [5, "branch"],
+    [5, "compare"],
     [6, "probe"],
     [7, "probe"],
     [100, "probe"],
     [200, "probe"],
     [1000, "search"],
     [4000, "search"],
-  ])("%i keys, one target: %s", (count, ending) => {
+  ])("%i keys, one target: %s", (count, kind) => {
     const many = Array.from({ length: count }, (_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 0);
     const program = membership(many);
-    expect(lower(program).blocks[0]!.ending.end).toBe(ending);
+    const { ending } = lower(program).blocks[0]!;
+    expect("test" in ending ? ending.test.test : ending.end).toBe(kind);
     for (const name of ["wasm", "js"] as const) {
       const filter = engineNamed(name).load(program);
       for (const key of many) {
@@ -279,6 +280,57 @@ describe("runs of equality tests", () => {
     for (const filter of both(program)) {
       for (const key of keys) expect(filter.run(word(key))).toBe(reference.run(word(key)));
     }
+  });
+});
+
+describe("rule lists", () => {
+  // bytes 0..3 and 4..7 are two addresses; rule i asks for one of them and, if it fits, for byte 8
+  const rules = Array.from({ length: 30 }, (_, i) => ({
+    at: i % 3 === 0 ? 4 : 0,
+    key: (0x0a000001 + i * 0x01030507) >>> 0,
+    byte: i % 5,
+  }));
+  function listOf(end: Instruction): VerifiedProgram {
+    const body = rules.flatMap(({ at, key, byte }, i) => [
+      stmt(CODE.ldw_abs, at),
+      jump(CODE.jeq_k, key, 0, 3),
+      stmt(CODE.ldb_abs, 8),
+      jump(CODE.jeq_k, byte, 0, 1),
+      stmt(CODE.ret_k, i + 1),
+    ]);
+    return verify([...body, end]);
+  }
+  const asksForLength = (program: VerifiedProgram): boolean =>
+    lower(program).blocks.some(({ ending }) => ending.end === "branch" && ending.test.test === "captured");
+
+  test.each([
+    ["a constant", stmt(CODE.ret_k, 99), true],
+    ["the value loaded last", stmt(CODE.ret_a), false],
+  ] as const)("a packet without any of the keys takes a shortcut where the end is %s", (_name, end, taken) => {
+    const program = listOf(end);
+    expect(asksForLength(program)).toBe(taken);
+    const reference = interpreter.load(program);
+    const verdicts = new Set<number>();
+    for (const filter of both(program)) {
+      for (const first of [0x01020304, ...rules.map(({ key }) => key)]) {
+        for (const second of [0x01020304, rules[0]!.key, rules[3]!.key, rules[1]!.key]) {
+          for (const byte of [0, 3, 9]) {
+            const packet = new Uint8Array(9);
+            const view = new DataView(packet.buffer);
+            view.setUint32(0, first);
+            view.setUint32(4, second);
+            packet[8] = byte;
+            for (let length = 0; length <= packet.length; length++) {
+              const cut = packet.subarray(0, length);
+              const want = reference.run(cut);
+              verdicts.add(want);
+              expect(filter.run(cut), `${filter.tier}, ${first} ${second} ${byte}, ${length} bytes`).toBe(want);
+            }
+          }
+        }
+      }
+    }
+    expect(verdicts.size).toBeGreaterThan(10);
   });
 });
 

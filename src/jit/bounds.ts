@@ -31,7 +31,13 @@ export function placeChecks(blocks: readonly Block[]): void {
       ops.push(op);
     });
     block.ops = ops;
-    for (const to of successors(block.ending)) proved[to] = Math.min(proved[to]!, known);
+    const { ending } = block;
+    const asked = ending.end === "branch" && ending.test.test === "captured" ? ending.test.bytes : 0;
+    if (ending.end === "branch" && asked > 0 && asked <= known) block.ending = { end: "jump", to: ending.yes };
+    for (const to of successors(block.ending)) {
+      const there = ending.end === "branch" && to === ending.yes ? Math.max(known, asked) : known;
+      proved[to] = Math.min(proved[to]!, there);
+    }
   });
 }
 

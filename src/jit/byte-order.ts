@@ -7,7 +7,7 @@
  * bitwise operation with a constant.
  */
 import type { AluOp } from "../isa/semantics.ts";
-import { type Block, type Op, successors } from "./ir.ts";
+import { type Block, endingReadsA, type Op, successors } from "./ir.ts";
 
 /** Operations with a constant that work bit by bit, and so in any byte order. */
 const BITWISE: ReadonlySet<AluOp> = new Set<AluOp>(["and", "or", "xor"]);
@@ -26,9 +26,10 @@ export function foldByteOrder(blocks: readonly Block[]): void {
     at.push(current);
     webAt.push(at);
     if (ending.end === "return" && ending.value === "a") webs.spoil(current);
-    if (ending.end === "branch") {
-      if (ending.src === "x" || ending.cond === "gt" || ending.cond === "ge") webs.spoil(current);
-      else webs.fits(current, ending.k);
+    if (ending.end === "branch" && ending.test.test === "compare") {
+      const { src, cond, k } = ending.test;
+      if (src === "x" || cond === "gt" || cond === "ge") webs.spoil(current);
+      else webs.fits(current, k);
     }
     for (const to of successors(ending)) if (live[to]) webs.join(current, to);
   });
@@ -42,7 +43,9 @@ export function foldByteOrder(blocks: readonly Block[]): void {
       else if (op.op === "alu") op.k = swap(op.k, size);
     });
     const size = webs.swaps(at[ops.length]!);
-    if (size !== 0 && ending.end === "branch") ending.k = swap(ending.k, size);
+    if (size !== 0 && ending.end === "branch" && ending.test.test === "compare") {
+      ending.test.k = swap(ending.test.k, size);
+    }
   });
 }
 
@@ -53,12 +56,11 @@ export function swap(value: number, size: 2 | 4): number {
 }
 
 /** For each block: may A be read there before it is written?  Edges lead forward, so one pass backward settles it. */
-function liveA(blocks: readonly Block[]): boolean[] {
+export function liveA(blocks: readonly Block[]): boolean[] {
   const live = blocks.map(() => false);
   for (let number = blocks.length - 1; number >= 0; number--) {
     const { ops, ending } = blocks[number]!;
-    let here = successors(ending).some((to) => live[to]);
-    if (ending.end === "branch" || (ending.end === "return" && ending.value === "a")) here = true;
+    let here = endingReadsA(ending) || successors(ending).some((to) => live[to]);
     for (let i = ops.length - 1; i >= 0; i--) {
       const { reads, writes } = effectOnA(ops[i]!);
       here = reads || (here && !writes);

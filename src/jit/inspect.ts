@@ -10,7 +10,7 @@ import { controlFlow } from "../program/cfg.ts";
 import type { VerifiedProgram } from "../program/engine.ts";
 import { disassembleOne } from "../text/disassemble.ts";
 import { toWat } from "../wasm/wat.ts";
-import type { Ending, Op } from "./ir.ts";
+import type { Ending, Op, Test } from "./ir.ts";
 import { printBatch, printMatch } from "./js-printer.ts";
 import { lower } from "./lower.ts";
 import { printModule } from "./wasm-printer.ts";
@@ -132,6 +132,17 @@ function bytes(size: number, at: string, order: "host" | "memory"): string {
   return `P[${at}:${size}]${order === "memory" ? " in memory order" : ""}`;
 }
 
+function describeTest(test: Test): string {
+  switch (test.test) {
+    case "compare":
+      return `a ${test.cond} ${test.src === "k" ? hex(test.k) : "x"}`;
+    case "probe":
+      return `a among ${test.table.keys} hashed keys`;
+    case "captured":
+      return `${test.bytes} bytes are captured`;
+  }
+}
+
 function describeEnding(ending: Ending): string[] {
   switch (ending.end) {
     case "return":
@@ -139,11 +150,9 @@ function describeEnding(ending: Ending): string[] {
     case "jump":
       return [`-> block ${ending.to}`];
     case "branch":
-      return [
-        `a ${ending.cond} ${ending.src === "k" ? hex(ending.k) : "x"} -> block ${ending.yes}, else block ${ending.no}`,
-      ];
-    case "probe":
-      return [`a among ${ending.table.keys} hashed keys -> block ${ending.yes}, else block ${ending.no}`];
+      return [`${describeTest(ending.test)} -> block ${ending.yes}, else block ${ending.no}`];
+    case "decide":
+      return [`return ${hex(ending.yes)} if ${describeTest(ending.test)}, else ${hex(ending.no)}`];
     case "search":
       return [...ending.cases.map(({ key, to }) => `a is ${hex(key)} -> block ${to}`), `else -> block ${ending.no}`];
   }

@@ -67,15 +67,31 @@ export interface HashTable {
   readonly keys: number;
 }
 
+/** What a block asks at its end. */
+export type Test =
+  | Comparison
+  /** Is A in the table? */
+  | { readonly test: "probe"; readonly table: HashTable }
+  /** Are so many bytes captured? */
+  | { readonly test: "captured"; readonly bytes: number };
+
+/** Does A stand in this relation to k or X? */
+export interface Comparison {
+  readonly test: "compare";
+  readonly cond: Condition;
+  readonly src: "k" | "x";
+  k: number;
+}
+
 /** Where a block goes.  Targets are block numbers. */
 export type Ending =
   | { readonly end: "return"; readonly value: number | "a" }
   | { readonly end: "jump"; to: number }
-  | { readonly end: "branch"; readonly cond: Condition; readonly src: "k" | "x"; k: number; yes: number; no: number }
+  | { readonly end: "branch"; readonly test: Test; yes: number; no: number }
+  /** A branch between two different verdicts, which needs no jump. */
+  | { readonly end: "decide"; readonly test: Test; readonly yes: number; readonly no: number }
   /** A is looked up among keys in ascending unsigned order. */
-  | { readonly end: "search"; readonly cases: { readonly key: number; to: number }[]; no: number }
-  /** A is looked up in a hash table. */
-  | { readonly end: "probe"; readonly table: HashTable; yes: number; no: number };
+  | { readonly end: "search"; readonly cases: { readonly key: number; to: number }[]; no: number };
 
 export interface Block {
   /** Index of the first instruction, for people. */
@@ -106,11 +122,11 @@ export interface Lowered {
 export function successors(ending: Ending): number[] {
   switch (ending.end) {
     case "return":
+    case "decide":
       return [];
     case "jump":
       return [ending.to];
     case "branch":
-    case "probe":
       return [ending.yes, ending.no];
     case "search":
       return [...new Set(ending.cases.map((c) => c.to)), ending.no];
@@ -121,12 +137,12 @@ export function successors(ending: Ending): number[] {
 export function redirect(ending: Ending, to: (block: number) => number): void {
   switch (ending.end) {
     case "return":
+    case "decide":
       break;
     case "jump":
       ending.to = to(ending.to);
       break;
     case "branch":
-    case "probe":
       ending.yes = to(ending.yes);
       ending.no = to(ending.no);
       break;
@@ -134,6 +150,21 @@ export function redirect(ending: Ending, to: (block: number) => number): void {
       for (const c of ending.cases) c.to = to(c.to);
       ending.no = to(ending.no);
       break;
+  }
+}
+
+/** True when an ending reads A. */
+export function endingReadsA(ending: Ending): boolean {
+  switch (ending.end) {
+    case "return":
+      return ending.value === "a";
+    case "jump":
+      return false;
+    case "branch":
+    case "decide":
+      return ending.test.test !== "captured";
+    case "search":
+      return true;
   }
 }
 

@@ -12,7 +12,16 @@ import { BpfError } from "../base/errors.ts";
 import type { Register } from "../isa/opcodes.ts";
 import type { AluOp, Condition } from "../isa/semantics.ts";
 import { layOut } from "./control-flow.ts";
-import { asksContext, type Block, type Ending, type Lowered, type Op, usesContext, usesLength } from "./ir.ts";
+import {
+  asksContext,
+  type Block,
+  type Ending,
+  type Lowered,
+  type Op,
+  type Test,
+  usesContext,
+  usesLength,
+} from "./ir.ts";
 
 /** Longest program, in instructions: V8's parser and optimiser slow down out of proportion beyond. */
 export const MOST_INSTRUCTIONS = 1500;
@@ -241,27 +250,19 @@ class Printer {
       case "jump":
         return this.#jump(ending.to, next);
       case "branch": {
-        const [holds, fails] = JS_CONDITION[ending.cond];
-        const unsigned = UNSIGNED.has(ending.cond);
-        const a = unsigned ? "a >>> 0" : "a";
-        const b = !unsigned ? operand(ending.src, ending.k) : ending.src === "x" ? "x >>> 0" : `${ending.k}`;
-        return this.#branch(holds(a, b), fails(a, b), ending.yes, ending.no, next);
+        const { yes, no } = ending;
+        const [holds, fails] = testOf(ending.test);
+        if (yes === next) return this.#line(`if (${fails}) ${this.#goto(no)}`);
+        this.#line(`if (${holds}) ${this.#goto(yes)}`);
+        return this.#jump(no, next);
       }
-      case "probe": {
-        const { multiplier, shift, at } = ending.table;
-        const slot = `T[${at === 0 ? "" : `${at} + `}(Math.imul(a, ${multiplier | 0}) >>> ${shift})]`;
-        return this.#branch(`${slot} === a`, `${slot} !== a`, ending.yes, ending.no, next);
-      }
+      case "decide":
+        this.#line(`if (${testOf(ending.test)[0]}) ${this.#finish(verdict(ending.yes))}`);
+        return this.#line(this.#finish(verdict(ending.no)));
       case "search":
         this.#search(ending.cases, 0, ending.cases.length);
         return this.#jump(ending.no, next);
     }
-  }
-
-  #branch(holds: string, fails: string, yes: number, no: number, next: number) {
-    if (yes === next) return this.#line(`if (${fails}) ${this.#goto(no)}`);
-    this.#line(`if (${holds}) ${this.#goto(yes)}`);
-    this.#jump(no, next);
   }
 
   /** Compares down to three keys, then one by one; falls out of the bottom when no key is A. */
@@ -286,6 +287,26 @@ class Printer {
     const { ops, ending } = this.#lowered.blocks[to]!;
     if (ops.length === 0 && ending.end === "return") return this.#finish(verdict(ending.value));
     return `break L${to};`;
+  }
+}
+
+/** A test, and its opposite. */
+function testOf(test: Test): readonly [holds: string, fails: string] {
+  switch (test.test) {
+    case "compare": {
+      const [holds, fails] = JS_CONDITION[test.cond];
+      const unsigned = UNSIGNED.has(test.cond);
+      const a = unsigned ? "a >>> 0" : "a";
+      const b = !unsigned ? operand(test.src, test.k) : test.src === "x" ? "x >>> 0" : `${test.k}`;
+      return [holds(a, b), fails(a, b)];
+    }
+    case "probe": {
+      const { multiplier, shift, at } = test.table;
+      const slot = `T[${at === 0 ? "" : `${at} + `}(Math.imul(a, ${multiplier | 0}) >>> ${shift})]`;
+      return [`${slot} === a`, `${slot} !== a`];
+    }
+    case "captured":
+      return [`n >= ${test.bytes}`, `n < ${test.bytes}`];
   }
 }
 

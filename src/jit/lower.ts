@@ -2,18 +2,30 @@
  * Lowers a verified program to the blocks that both printers read.
  *
  * The steps, in order: one block for each reachable basic block; empty blocks are jumped over and equal returns
- * become one; loaded bytes stay in memory order where no use minds; runs of equality tests become one lookup; bounds
- * checks go where the dataflow needs them.
+ * become one; loaded bytes stay in memory order where no use minds; runs of equality tests become one lookup, and long
+ * chains of them get a shortcut; bounds checks go where the dataflow needs them; a branch between two verdicts becomes a decision.
  */
 import { BpfError } from "../base/errors.ts";
 import { ANCILLARY } from "../isa/ancillary.ts";
+import { U32_MAX } from "../isa/limits.ts";
 import type { Register } from "../isa/opcodes.ts";
 import { controlFlow, targets } from "../program/cfg.ts";
 import type { VerifiedProgram } from "../program/engine.ts";
 import { placeChecks } from "./bounds.ts";
 import { foldByteOrder } from "./byte-order.ts";
 import { mergeEqualityTests } from "./equality-tests.ts";
-import { type Block, type Ending, type ExtensionCall, type Lowered, type Op, redirect, successors } from "./ir.ts";
+import { HashTables } from "./hash-tables.ts";
+import {
+  type Block,
+  type Comparison,
+  type Ending,
+  type ExtensionCall,
+  type Lowered,
+  type Op,
+  redirect,
+  successors,
+} from "./ir.ts";
+import { addShortcuts } from "./shortcuts.ts";
 
 /**
  * @throws {BpfError} `unsupported` for a program with a backward jump, which only the "libpcap" profile loads: blocks
@@ -23,9 +35,12 @@ export function lower(program: VerifiedProgram): Lowered {
   const extensions: ExtensionCall[] = [];
   let blocks = jumpOverEmptyBlocks(translate(program, extensions));
   foldByteOrder(blocks);
-  const constants = mergeEqualityTests(blocks);
-  blocks = withoutUnreachable(blocks);
+  const tables = new HashTables();
+  mergeEqualityTests(blocks, tables);
+  blocks = addShortcuts(withoutUnreachable(blocks), tables);
   placeChecks(blocks);
+  decideReturns(blocks);
+  blocks = withoutUnreachable(blocks);
   const cells = new Set<number>();
   for (const { ops } of blocks) {
     for (const op of ops) if (op.op === "load-cell" || op.op === "store-cell") cells.add(op.cell);
@@ -33,7 +48,7 @@ export function lower(program: VerifiedProgram): Lowered {
   return {
     blocks,
     instructions: program.instructions.length,
-    constants,
+    constants: tables.constants(),
     extensions,
     cells: [...cells].sort((a, b) => a - b),
     clearsCells: program.profile !== "linux" || extensions.length > 0,
@@ -58,11 +73,19 @@ function translate(program: VerifiedProgram, extensions: ExtensionCall[]): Block
       });
     }
     if (does?.kind === "return") ending = { end: "return", value: does.src === "a" ? "a" : last.k };
-    else if (does?.kind === "branch" && to[0] !== to[1]) {
-      ending = { end: "branch", cond: does.cond, src: does.src, k: last.k, yes: to[0]!, no: to[1]! };
+    else if (does?.kind === "branch") {
+      ending = branch({ test: "compare", cond: does.cond, src: does.src, k: last.k }, to[0]!, to[1]!);
     } else ending = { end: "jump", to: to[0]! };
     return { start, ops, ending };
   });
+}
+
+/** A branch, or a jump where the answer is known. */
+function branch(test: Comparison, yes: number, no: number): Ending {
+  const { cond, src, k } = test;
+  if (yes === no || (src === "k" && cond === "ge" && k === 0)) return { end: "jump", to: yes };
+  if (src === "k" && ((cond === "gt" && k === U32_MAX) || (cond === "set" && k === 0))) return { end: "jump", to: no };
+  return { end: "branch", test, yes, no };
 }
 
 /** Appends the operations of instruction `index`; jumps and returns have none. */
@@ -165,6 +188,20 @@ function jumpOverEmptyBlocks(blocks: Block[]): Block[] {
     else if (now.end === "return" && now.value !== "a") goesTo[number] = lastReturn.get(now.value)!;
   }
   return withoutUnreachable(blocks);
+}
+
+/** A branch between two constant returns becomes a decision, which the processor need not predict. */
+function decideReturns(blocks: readonly Block[]): void {
+  const verdictOf = (number: number): number | undefined => {
+    const { ops, ending } = blocks[number]!;
+    return ops.length === 0 && ending.end === "return" && ending.value !== "a" ? ending.value : undefined;
+  };
+  for (const block of blocks) {
+    if (block.ending.end !== "branch") continue;
+    const [yes, no] = [verdictOf(block.ending.yes), verdictOf(block.ending.no)];
+    if (yes === undefined || no === undefined) continue;
+    block.ending = yes === no ? { end: "return", value: yes } : { end: "decide", test: block.ending.test, yes, no };
+  }
 }
 
 /** The blocks that the entry reaches, renumbered, in the same order. */

@@ -31,7 +31,8 @@ import {
 } from "../wasm/host.ts";
 import type { Lowered } from "./ir.ts";
 import { lower } from "./lower.ts";
-import { CELL_BYTES, type Import, importsOf, type Output, printModule, type Variant } from "./wasm-printer.ts";
+import { CELL_BYTES, type Import, importsOf, type Output, type Variant } from "./wasm-interface.ts";
+import { printModule } from "./wasm-printer.ts";
 
 /** Packets a call: V8 moves a wasm function to its better code between calls only, so calls must come often. */
 const CHUNK = 2048;
@@ -58,6 +59,14 @@ export const wasm: Engine<WasmFilter> = Object.freeze({
   load: (program: VerifiedProgram): WasmFilter => new WasmFilter(lower(program)),
 });
 
+/** A function on an arena, told by the arena's layout: no two have the same object. */
+interface Recent {
+  readonly layout: ArenaLayout;
+  readonly output: Output | "run";
+  readonly prefetch: boolean;
+  readonly call: WasmFunction;
+}
+
 export class WasmFilter implements BatchFilter {
   readonly tier = "wasm";
   readonly #lowered: Lowered;
@@ -66,9 +75,9 @@ export class WasmFilter implements BatchFilter {
   readonly #onArena = new WeakMap<Arena, Map<string, WasmFunction>>();
   readonly #calls: Calls;
   #own: OwnMemory | undefined;
-  /** The layout of the arena of the last {@link matchAt} (each arena has one of its own), and the function. */
-  #recent: ArenaLayout | undefined;
-  #recentRun: WasmFunction = () => 0;
+  /** The functions used last: to find one by its variant costs as much as some hundred packets. */
+  #recentRun: Recent | undefined;
+  #recentBatch: Recent | undefined;
 
   constructor(lowered: Lowered) {
     this.#lowered = lowered;
@@ -95,15 +104,11 @@ export class WasmFilter implements BatchFilter {
   /** The verdict on packet i of an arena, which is not copied. */
   matchAt(arena: Arena, i: number): number {
     if (this.#calls.busy) return new WasmFilter(this.#lowered).run(packetOf(arena, i), arena.context?.(i));
-    if (this.#recent !== arena.layout || arena.tenant !== this || this.#calls.used) {
-      this.#recentRun = this.#prepared(arena, "run", false);
-      this.#recent = arena.layout;
-    }
+    const run = this.#prepared(arena, "run", false);
     const { layout, table, lengths } = arena;
     const length = table[2 * i + 1]!;
     const meta = arena.context === undefined ? NO_METADATA : layout.metadata + METADATA_BYTES * i;
-    const wire = lengths === undefined ? length : lengths[i]!;
-    return this.#recentRun(table[2 * i]!, length, wire, meta, i) >>> 0;
+    return run(table[2 * i]!, length, lengths === undefined ? length : lengths[i]!, meta, i) >>> 0;
   }
 
   /** On an arena nothing is copied; `verdicts` may be the arena's own `output`. */
@@ -135,12 +140,13 @@ export class WasmFilter implements BatchFilter {
   }
 
   #runArena(arena: Arena, output: Output): number {
-    const { layout, count } = arena;
+    const { layout, count, lengths } = arena;
     const prefetch = this.#lowered.instructions >= PREFETCH_INSTRUCTIONS && arena.used > PREFETCH_BYTES;
     const batch = this.#prepared(arena, output, prefetch);
-    const { lengths } = arena;
-    const [lengthsAt, lengthStep] = lengths === undefined ? [layout.table + 4, 8] : [layout.lengths, 4];
-    const [metaAt, metaStep] = arena.context === undefined ? [NO_METADATA, 0] : [layout.metadata, METADATA_BYTES];
+    const lengthsAt = lengths === undefined ? layout.table + 4 : layout.lengths;
+    const lengthStep = lengths === undefined ? 8 : 4;
+    const metaAt = arena.context === undefined ? NO_METADATA : layout.metadata;
+    const metaStep = arena.context === undefined ? 0 : METADATA_BYTES;
     let matched = 0;
     for (let from = 0; from < count; from += CHUNK) {
       const to = Math.min(from + CHUNK, count);
@@ -165,6 +171,22 @@ export class WasmFilter implements BatchFilter {
 
   /** The function for an arena, with the filter's tables in the arena's work area. */
   #prepared(arena: Arena, output: Output | "run", prefetch: boolean): WasmFunction {
+    const { layout } = arena;
+    let recent = output === "run" ? this.#recentRun : this.#recentBatch;
+    if (recent?.layout !== layout || recent.output !== output || recent.prefetch !== prefetch) {
+      recent = { layout, output, prefetch, call: this.#onArenaAs(arena, output, prefetch) };
+      if (output === "run") this.#recentRun = recent;
+      else this.#recentBatch = recent;
+    }
+    if (arena.tenant !== this) {
+      putConstants(this.#lowered, arena.memory, arena.workArea);
+      arena.tenant = this;
+    }
+    if (this.#calls.used) this.#calls.on(arena.memory, arena.workArea, arena);
+    return recent.call;
+  }
+
+  #onArenaAs(arena: Arena, output: Output | "run", prefetch: boolean): WasmFunction {
     const { shared, workArea, layout } = arena;
     const variant: Variant = { output, shared, workArea, packets: layout.bytes, prefetch };
     let functions = this.#onArena.get(arena);
@@ -178,11 +200,6 @@ export class WasmFilter implements BatchFilter {
       found = this.#instance(variant, arena.memory)[output === "run" ? "run" : "batch"]!;
       functions.set(key, found);
     }
-    if (arena.tenant !== this) {
-      putConstants(this.#lowered, arena.memory, arena.workArea);
-      arena.tenant = this;
-    }
-    this.#calls.on(arena.memory, arena.workArea, arena);
     return found;
   }
 

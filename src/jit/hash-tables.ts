@@ -1,0 +1,76 @@
+/**
+ * The hash tables of a program: which of some numbers a value is, in one load.
+ */
+import type { HashTable } from "./ir.ts";
+
+/** Slots of the largest table, 16 KiB; a table beyond that leaves the first-level cache. */
+const MOST_SLOTS = 4096;
+/** Slots of all tables of a program, 48 KiB: what an arena keeps room for. */
+export const MOST_CONSTANTS = 12288;
+/** Multipliers tried for one table size. */
+const TRIES = 400;
+
+export class HashTables {
+  readonly #tables: HashTable[] = [];
+  #slots = 0;
+
+  /** A table of at least one key; undefined when none without collisions was found in the room that is left. */
+  add(keys: readonly number[]): HashTable | undefined {
+    const table = perfectHash(keys, this.#slots, MOST_CONSTANTS - this.#slots);
+    if (table === undefined) return undefined;
+    this.#tables.push(table);
+    this.#slots += table.slots.length;
+    return table;
+  }
+
+  /** Slots of every table, one table behind the other. */
+  constants(): Int32Array {
+    const constants = new Int32Array(this.#slots);
+    for (const { at, slots } of this.#tables) constants.set(slots, at);
+    return constants;
+  }
+}
+
+/** A multiplicative hash without collisions, or undefined when no table of at most `room` slots was found. */
+function perfectHash(keys: readonly number[], at: number, room: number): HashTable | undefined {
+  const most = Math.min(MOST_SLOTS, room);
+  let state = 1;
+  for (let size = powerOfTwo(Math.max(8, (keys.length * keys.length) / 12)); size <= most; size *= 2) {
+    const shift = 32 - Math.log2(size);
+    const taken = new Int32Array(size);
+    for (let attempt = 1; attempt <= TRIES; attempt++) {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // any odd multiplier will do; these repeat
+      const multiplier = (state | 1) >>> 0;
+      if (isPerfect(keys, multiplier, shift, taken, attempt)) {
+        return { multiplier, shift, at, slots: fillSlots(keys, multiplier, shift, size), keys: keys.length };
+      }
+    }
+  }
+  return undefined;
+}
+
+function isPerfect(
+  keys: readonly number[],
+  multiplier: number,
+  shift: number,
+  taken: Int32Array,
+  mark: number,
+): boolean {
+  for (const key of keys) {
+    const slot = Math.imul(key, multiplier) >>> shift;
+    if (taken[slot] === mark) return false;
+    taken[slot] = mark;
+  }
+  return true;
+}
+
+/** Free slots hold the first key: no value but that key is found there, and it is looked for in its own slot. */
+function fillSlots(keys: readonly number[], multiplier: number, shift: number, size: number): Int32Array {
+  const slots = new Int32Array(size).fill(keys[0]!);
+  for (const key of keys) slots[Math.imul(key, multiplier) >>> shift] = key;
+  return slots;
+}
+
+function powerOfTwo(atLeast: number): number {
+  return 2 ** Math.ceil(Math.log2(atLeast));
+}
