@@ -1,10 +1,8 @@
 /*
  * The C side of bench/engines.mjs: libpcap's bpf_filter, and programs translated to C and compiled by gcc and clang.
  *
- * usage: engines-c PACKETS LIBRARY...   reads commands from standard input, answers one line each:
- *   load NAME FILE                      a program, as the u64 array of struct bpf_insn
- *   run ENGINE NAME COUNT PASSES        ENGINE is bpf_filter or a library's prefix; prints ns per packet, and the hash
- * PACKETS: u32 count, u32 bytes, count pairs of u32 offset and length, then the bytes.
+ * usage: engines-c PACKETS LIBRARY...   the commands and the format of PACKETS: bench/rival-process.mjs
+ * ENGINE is bpf_filter or the prefix of functions in a library.
  */
 #define _DEFAULT_SOURCE
 #include <sys/types.h>
@@ -105,7 +103,7 @@ int main(int argc, char **argv) {
       for (int i = 2; i < argc && batch == NULL; i++) batch = (batch_fn)(uintptr_t)dlsym(libraries[i - 2], symbol);
       const struct bpf_insn *code = find(name);
       if (batch == NULL && strcmp(engine, "bpf_filter") != 0) {
-        printf("none\n");
+        printf("none no function %s\n", symbol);
         fflush(stdout);
         continue;
       }

@@ -11,13 +11,9 @@
  *
  *   node bench/packets.mjs [count] [seed]     prints what is in a set
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-
-/** The folder of shared captures and filters, or undefined where it is not there. */
-export const SHARED = [process.env.CBPF_SHARED, fileURLToPath(new URL("../../shared", import.meta.url))].find(
-  (path) => path !== undefined && existsSync(path),
-);
+import { benchExpression, SHARED } from "./bench-filters.mjs";
+import { capturedPackets } from "./captured-packets.mjs";
 
 export const HOT_PACKETS = 1_000;
 export const COLD_PACKETS = 1_000_000;
@@ -36,7 +32,7 @@ const MAX_BYTES = 1514;
  */
 export function packetSet(count = HOT_PACKETS, seed = DEFAULT_SEED) {
   const random = mulberry32(seed);
-  const sources = SHARED === undefined ? [] : realPackets(`${SHARED}/captures`);
+  const sources = SHARED === undefined ? [] : capturedPackets(`${SHARED}/captures`, MAX_BYTES);
   const pools = addressPools();
   const size = sizes(sources);
   const table = new Uint32Array(2 * count);
@@ -97,12 +93,8 @@ function sizes(sources) {
 
 /** Hosts and (host, port) pairs that the list filters name, so that they match something. */
 function addressPools() {
-  const text = (name) => {
-    const path = `${SHARED}/bench-filters/${name}.txt`;
-    return SHARED !== undefined && existsSync(path) ? readFileSync(path, "utf8") : "";
-  };
-  const hosts = [...text("hosts100").matchAll(/host ([\d.]+)/g)].map((m) => address(m[1]));
-  const pairs = [...text("acl1000").matchAll(/host ([\d.]+) and port (\d+)/g)].map((m) => [
+  const hosts = [...benchExpression("hosts100").matchAll(/host ([\d.]+)/g)].map((m) => address(m[1]));
+  const pairs = [...benchExpression("acl1000").matchAll(/host ([\d.]+) and port (\d+)/g)].map((m) => [
     address(m[1]),
     Number(m[2]),
   ]);
@@ -178,57 +170,6 @@ function putReal(bytes, at, packet, pools, random) {
     if ((bytes[ip + 6] === 6 || bytes[ip + 6] === 17) && ip + 44 <= end) putPorts(bytes, ip + 40, undefined, random);
   }
   return length;
-}
-
-/** The EN10MB packets of 14..1514 bytes, one list a capture file; damaged ends are left out. */
-function realPackets(folder) {
-  if (!existsSync(folder)) return [];
-  const lists = [];
-  for (const name of readdirSync(folder).sort()) {
-    if (!/\.(pcap|pcapng)$/.test(name)) continue;
-    const packets = readPackets(readFileSync(`${folder}/${name}`)).filter(
-      (packet) => packet.length >= 14 && packet.length <= MAX_BYTES,
-    );
-    if (packets.length > 0) lists.push(packets);
-  }
-  return lists;
-}
-
-/** EN10MB packets of a pcap or pcapng file.  A reader of its own, so that a bench needs no built package. */
-function readPackets(file) {
-  if (file.length < 24) return [];
-  const view = new DataView(file.buffer, file.byteOffset, file.length);
-  const magic = view.getUint32(0, true);
-  if (magic === 0x0a0d0d0a) return readPcapng(file, view);
-  const little = magic === 0xa1b2c3d4 || magic === 0xa1b23c4d;
-  const big = magic === 0xd4c3b2a1 || magic === 0x4d3cb2a1;
-  if ((!little && !big) || (view.getUint32(20, little) & 0xffff) !== 1) return [];
-  const out = [];
-  for (let at = 24; at + 16 <= file.length; ) {
-    const length = view.getUint32(at + 8, little);
-    if (at + 16 + length > file.length) break;
-    out.push(file.subarray(at + 16, at + 16 + length));
-    at += 16 + length;
-  }
-  return out;
-}
-
-function readPcapng(file, view) {
-  const little = view.getUint32(8, true) === 0x1a2b3c4d;
-  const out = [];
-  const linkTypes = [];
-  for (let at = 0; at + 12 <= file.length; ) {
-    const type = view.getUint32(at, little);
-    const total = view.getUint32(at + 4, little);
-    if (total < 12 || at + total > file.length) break;
-    if (type === 1) linkTypes.push(view.getUint16(at + 8, little));
-    if (type === 6 && linkTypes[view.getUint32(at + 8, little)] === 1) {
-      const length = view.getUint32(at + 20, little);
-      if (28 + length <= total) out.push(file.subarray(at + 28, at + 28 + length));
-    }
-    at += total;
-  }
-  return out;
 }
 
 // --- synthetic packets ------------------------------------------------------------------------------------------
@@ -326,19 +267,6 @@ function putU32(bytes, at, value) {
   bytes[at + 1] = value >>> 16;
   bytes[at + 2] = value >>> 8;
   bytes[at + 3] = value;
-}
-
-// --- the filters ------------------------------------------------------------------------------------------------
-
-/** The small filters and the list filters, by the names of `../shared/bench-filters`. */
-export const SMALL_8 = ["ip", "tcp", "tcp80", "host", "dns_https", "synfin", "portrange", "srcnet"];
-export const ALL_10 = [...SMALL_8, "hosts100", "acl1000"];
-export const ALL_FILTERS = ["accept", ...ALL_10, "alu4000"];
-
-/** The instructions of a bench filter as [code, jt, jf, k], from its `tcpdump -ddd` form. */
-export function benchFilter(name) {
-  const lines = readFileSync(`${SHARED}/bench-filters/${name}.bpf`, "utf8").trim().split("\n");
-  return lines.slice(1).map((line) => line.trim().split(/\s+/).map(Number));
 }
 
 /** Prints what the set holds. */
