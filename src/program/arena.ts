@@ -289,9 +289,10 @@ export class Arena implements PacketBatch {
   }
 
   #readContext(i: number): PacketContext {
-    const { words, bytes, table } = this.#current();
+    const { words, bytes, table, lengths } = this.#current();
     const at = (this.#layout.metadata + METADATA_BYTES * i) >>> 2;
     const context = this.#context;
+    context.length = lengths?.[i];
     for (const field of FIELDS) context[field] = words[at + (METADATA[field] >>> 2)]! >>> 0;
     context.network = words[at + (METADATA.network >>> 2)]!;
     const mac = words[at + (METADATA.mac >>> 2)]!;
