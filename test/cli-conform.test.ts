@@ -5,9 +5,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
+import { ENGINES } from "../src/cli/conform-engines.ts";
+import { askBatch } from "../src/cli/conform-ways.ts";
 import { readCorpusFile } from "../src/conformance/corpus.ts";
 import type { Report } from "../src/conformance/report.ts";
+import type { Trial } from "../src/conformance/trial.ts";
+import { interpreter } from "../src/interpreter/interpreter.ts";
+import { CODE } from "../src/isa/opcodes.ts";
 import { status } from "../src/kernel/load.ts";
+import type { Filter } from "../src/program/engine.ts";
+import { stmt } from "../src/program/instruction.ts";
+import { verify } from "../src/verify/verify.ts";
 import { cbpf } from "./terminal.ts";
 
 const FOLDER = mkdtempSync(join(tmpdir(), "cbpf-conform-"));
@@ -97,9 +105,9 @@ describe("cbpf conform", () => {
     const [run] = readCorpusFile(text, "found").runs;
     expect(run!.packet.length).toBeLessThanOrEqual(11);
     expect(readFileSync(at("r.html"), "utf8")).toContain("long says");
-    const random = await cbpf(["conform", ...ALONE, "--engine-cmd", command, "--cases", "300"]);
+    const random = await cbpf(["conform", ...ALONE, "--engine-cmd", command, "--cases", "300", "--packets", "5"]);
     expect(random.status).toBe(1);
-    const rerun = /rerun: cbpf (conform --seed 1 --scene anywhere --trial \d+)/.exec(random.out)![1]!;
+    const rerun = /rerun: cbpf (conform --seed 1 --packets 5 --scene anywhere --trial \d+)/.exec(random.out)![1]!;
     const again = await cbpf([...rerun.split(" "), ...ALONE, "--engine-cmd", command]);
     expect(again.status).toBe(1);
     expect(again.out).toContain(rerun);
@@ -117,7 +125,10 @@ describe("cbpf conform", () => {
   }, 60_000);
 
   test.each([
-    [["--engines", "mine"], /--engines mine: expected some of interpreter, js, wasm, kernel/],
+    [
+      ["--engines", "mine"],
+      /--engines mine: expected some of interpreter, js, js-batch, wasm, wasm-batch, wasm-call, kernel/,
+    ],
     [["--report", "r.txt"], /--report r.txt: .json or .html/],
     [["--cases", "many"], /--cases many/],
     [["--seed", "-1"], /--seed/],
@@ -133,6 +144,48 @@ describe("cbpf conform", () => {
     const { status, err } = await cbpf(["conform", ...ALONE, "--cases", "0", at("bad.bpft")]);
     expect(status).toBe(3);
     expect(err).toMatch(/line 2, column 1: unknown directive "rnu"/);
+  });
+});
+
+describe("every way into an engine", () => {
+  // byte 0 + MARK + LEN + RANDOM + the first byte of the network header
+  const trial: Trial = {
+    category: "test",
+    origin: "by hand",
+    profile: "linux",
+    instructions: [
+      ...[stmt(CODE.ldb_abs, 0), stmt(CODE.tax)],
+      ...[stmt(CODE.ldw_abs, 0xffff_f014), stmt(CODE.add_x), stmt(CODE.tax)],
+      ...[stmt(CODE.ld_len), stmt(CODE.add_x), stmt(CODE.tax)],
+      ...[stmt(CODE.ldw_abs, 0xffff_f038), stmt(CODE.add_x), stmt(CODE.tax)],
+      ...[stmt(CODE.ldb_abs, 0xfff0_0000), stmt(CODE.add_x), stmt(CODE.ret_a)],
+    ],
+    samples: [
+      { packet: Uint8Array.of(1), context: { mark: 20, length: 300, random: [4000] } },
+      {
+        packet: Uint8Array.of(2, 7),
+        context: { mark: 30, random: [5000, 6000], before: Uint8Array.of(9), network: -1 },
+      },
+      { packet: Uint8Array.of(), context: { mark: 40 } }, // no byte 0
+      { packet: Uint8Array.of(3), context: { mark: 50, random: [0xffff_ff00] } }, // wraps
+    ],
+  };
+  const want = [1 + 20 + 300 + 4000 + 1, 2 + 30 + 2 + 5000 + 9, 0, 3 + 50 + 1 + 3 - 0x100 + 2 ** 32];
+
+  test.each(Object.entries(ENGINES))("%s is asked about each packet with its context", (name, contestant) => {
+    const { verdicts } = { verdicts: [], ...contestant().judge(trial, undefined) };
+    expect(verdicts, name).toEqual(want);
+  });
+
+  test("a batch that counts otherwise than its verdicts say has failed", () => {
+    const filter = interpreter.load(verify([stmt(CODE.ret_k, 1)]));
+    const lying: Filter = {
+      tier: "lying",
+      run: () => 1,
+      runBatch: (batch, verdicts) => filter.runBatch(batch, verdicts) - 1,
+    };
+    expect(askBatch(filter, trial)).toEqual([1, 1, 1, 1]);
+    expect(askBatch(lying, trial)).toEqual({ failed: "runBatch returns 3 for 4 matches" });
   });
 });
 

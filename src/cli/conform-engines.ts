@@ -18,12 +18,18 @@ import { status } from "../kernel/load.ts";
 import { type NetworkOracle, tapOracle, udpOracle } from "../kernel/network-oracle.ts";
 import { unixOracle } from "../kernel/oracle.ts";
 import { PrivateNetwork } from "../kernel/private-network.ts";
-import type { Engine } from "../program/engine.ts";
 import { DEFAULT_OPTMEM_MAX } from "../verify/estimate.ts";
+import { askArena, askBatch, askInArena } from "./conform-ways.ts";
 import { commandContestant } from "./engine-command.ts";
 
-/** Engines beside the reference. */
-export const ENGINES: Readonly<Record<string, Engine>> = { js, wasm };
+/** What makes the contestants beside the reference: the compiled engines, by each way into them. */
+export const ENGINES: Readonly<Record<string, () => Contestant>> = {
+  js: () => localContestant(js),
+  "js-batch": () => localContestant(js, { name: "js-batch", ask: askBatch }),
+  wasm: () => localContestant(wasm),
+  "wasm-batch": () => localContestant(wasm, { name: "wasm-batch", ask: askArena() }),
+  "wasm-call": () => localContestant(wasm, { name: "wasm-call", ask: askInArena() }),
+};
 
 /** Ways through the kernel: what they need, how many of the random cases they get, and how many packets to draw from. */
 const CHANNEL_SETTINGS = {
@@ -59,7 +65,7 @@ export function referenceEngine(): Contestant {
 }
 
 export function otherContestants(engines: readonly string[], commands: readonly string[]): Contestant[] {
-  return [...engines.map((name) => localContestant(ENGINES[name]!)), ...commands.map(commandContestant)];
+  return [...engines.map((name) => ENGINES[name]!()), ...commands.map(commandContestant)];
 }
 
 /** Why a channel can not be opened, or undefined when it can. */

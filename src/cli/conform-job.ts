@@ -29,8 +29,9 @@ export interface Job {
   /** Stops at the first disagreement. */
   readonly failFast: boolean;
   readonly seed: number;
-  /** Random cases to try in this share. */
+  /** Random cases to try in this share, and packets of each random trial. */
   readonly cases: number;
+  readonly packets: number;
   /** Date.now() to stop at, absent for no limit. */
   readonly until?: number;
   /** This share takes every `of`-th trial, from `index` on. */
@@ -161,8 +162,8 @@ class Runner {
 
   /** This share of a scene's random trials, until enough verdicts were compared. */
   async random(name: ChannelName | "anywhere", scene: Scene, kernel: Contestant | undefined): Promise<void> {
-    const { seed, cpus, only, channels, cases, share } = this.#job;
-    const settings: RandomTrialOptions = { scene, cpus, filters: this.#filters, captured: this.#captured };
+    const { seed, cpus, only, channels, cases, packets, share } = this.#job;
+    const settings: RandomTrialOptions = { scene, packets, cpus, filters: this.#filters, captured: this.#captured };
     if (only !== undefined) {
       if (only.scene === name) await this.#compare(kernel, [randomTrial(seed, only.trial, settings)]);
       return;

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
 import { Worker } from "node:worker_threads";
 import { Comparison } from "../conformance/compare.ts";
+import { DEFAULT_PACKETS } from "../conformance/random-trials.ts";
 import { count, type Report, reportOf, summaryTable } from "../conformance/report.ts";
 import { reportHtml } from "../conformance/report-html.ts";
 import { type Arguments, type Command, EXIT, UsageError } from "./command.ts";
@@ -30,6 +31,7 @@ Exit status 0 when all agree, 1 on any disagreement.`,
       help: "a program that takes part; may be repeated",
     },
     cases: { type: "string", value: "N", help: `random program x packet cases, default ${DEFAULT_CASES}` },
+    packets: { type: "string", value: "N", help: `packets of each random program, default ${DEFAULT_PACKETS}` },
     seed: { type: "string", value: "S", help: "seed of the random cases, default 1" },
     trial: { type: "string", value: "N", help: "only this random trial, of the --scene" },
     scene: {
@@ -58,7 +60,14 @@ Exit status 0 when all agree, 1 on any disagreement.`,
       throw new UsageError(`--report ${report}: .json or .html`);
     const workers = job.only === undefined ? (args.number("workers", 1, 256) ?? availableParallelism()) : 1;
     const found = await runAll(job, workers, terminal, started);
-    const facts = { ...kernelFacts(), node: process.version, seed: String(job.seed), workers: String(workers) };
+    const { seed, packets } = job;
+    const facts = {
+      ...kernelFacts(),
+      node: process.version,
+      seed: `${seed}`,
+      packets: `${packets}`,
+      workers: `${workers}`,
+    };
     const seconds = (Date.now() - started) / 1000;
     const result = reportOf(found, { about: { date: new Date(started).toISOString(), ...facts }, seconds });
     if (report !== undefined)
@@ -89,6 +98,7 @@ async function jobFrom(args: Arguments, terminal: Terminal, started: number): Pr
     failFast: args.flag("fail-fast"),
     seed: args.number("seed", 0, 0xffff_ffff) ?? 1,
     cases: args.number("cases", 0, 1e12) ?? DEFAULT_CASES,
+    packets: args.number("packets", 1, 10_000) ?? DEFAULT_PACKETS,
     share: { index: 0, of: 1 },
     cpus: availableParallelism(),
     ...(seconds === undefined ? {} : { until: started + 1000 * seconds }),
@@ -202,7 +212,8 @@ async function showDisagreements({ disagreements, about }: Report, terminal: Ter
     const found = /^(\S+) seed \d+, trial (\d+)$/.exec(origin);
     if (found !== null) {
       const [, scene, trial] = found;
-      await terminal.write(`  rerun: cbpf conform --seed ${about.seed} --scene ${scene} --trial ${trial}\n`);
+      const packets = about.packets === `${DEFAULT_PACKETS}` ? "" : ` --packets ${about.packets}`;
+      await terminal.write(`  rerun: cbpf conform --seed ${about.seed}${packets} --scene ${scene} --trial ${trial}\n`);
     }
     if (bpft !== undefined) await terminal.write(`${bpft.replace(/^/gm, "    ").trimEnd()}\n`);
   }

@@ -23,6 +23,7 @@ export { type ShrinkOptions, type Shrunk, type StillFails, shrink } from "./shri
 export {
   type Abstention,
   type Answer,
+  type Asking,
   type Contestant,
   type Failure,
   type Judgement,

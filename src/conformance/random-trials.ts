@@ -25,7 +25,7 @@ export type Scene = "unix" | "anywhere" | { readonly name: string; readonly pool
 
 export interface RandomTrialOptions {
   readonly scene: Scene;
-  /** Packets of each trial; default 8. */
+  /** Packets of each trial; default {@link DEFAULT_PACKETS}.  The first ones do not depend on how many there are. */
   readonly packets?: number;
   /** Real programs to mutate. */
   readonly filters?: readonly (readonly Instruction[])[];
@@ -35,7 +35,8 @@ export interface RandomTrialOptions {
   readonly cpus?: number;
 }
 
-const DEFAULT_PACKETS = 8;
+/** Packets of a random trial. */
+export const DEFAULT_PACKETS = 8;
 
 /** Trial number `n` of a seed, both u32. */
 export function randomTrial(seed: number, n: number, options: RandomTrialOptions): Trial {

@@ -69,34 +69,48 @@ export interface Contestant {
   close?(): void;
 }
 
-export interface LocalOptions {
+/** The verdicts of a filter on the samples of a trial, or how it broke. */
+export type Asking<F extends Filter = Filter> = (filter: F, trial: Trial) => Judgement["verdicts"] | Failure;
+
+export interface LocalOptions<F extends Filter = Filter> {
+  /** Default the engine's name. */
+  readonly name?: string;
   readonly version?: string;
+  /** Default {@link Filter.run}, one sample after the other. */
+  readonly ask?: Asking<F>;
   /** net.core.optmem_max of the kernel that takes part, for the prediction of ENOMEM. */
   readonly optmemMax?: number;
 }
 
 /** An engine of this package, with the package's own verifier in front of it. */
-export function localContestant(engine: Engine, options: LocalOptions = {}): Contestant {
-  const estimate = options.optmemMax === undefined ? {} : { optmemMax: options.optmemMax };
+export function localContestant<F extends Filter>(engine: Engine<F>, options: LocalOptions<F> = {}): Contestant {
+  const { name = engine.name, version = "", ask = runEach, optmemMax } = options;
+  const estimate = optmemMax === undefined ? {} : { optmemMax };
   return {
-    name: engine.name,
-    version: options.version ?? "",
-    judge({ instructions, samples, profile }) {
+    name,
+    version,
+    judge(trial) {
+      const { instructions, profile } = trial;
       if (check(instructions, { profile, isa: ISA }).length > 0) {
         return { accepted: false, ...(profile === "linux" ? { attach: "EINVAL" } : {}), verdicts: [] };
       }
       const program = verify(instructions, { profile, isa: ISA });
       const filter = loaded(engine, program);
       if (typeof filter === "string") return { skip: filter };
-      const verdicts = samples.map(({ packet, context }) => filter.run(packet, contextFrom(context)));
+      const verdicts = ask(filter, trial);
+      if ("failed" in verdicts) return verdicts;
       if (profile !== "linux") return { accepted: true, verdicts };
       return { accepted: true, attach: attachOf(estimateAttach(program, estimate)), verdicts };
     },
   };
 }
 
+function runEach(filter: Filter, { samples }: Trial): number[] {
+  return samples.map(({ packet, context }) => filter.run(packet, contextFrom(context)));
+}
+
 /** The program in the engine, or why an engine with limits of its own does not take it. */
-function loaded(engine: Engine, program: VerifiedProgram): Filter | SkipReason {
+function loaded<F extends Filter>(engine: Engine<F>, program: VerifiedProgram): F | SkipReason {
   try {
     return engine.load(program);
   } catch (error) {
