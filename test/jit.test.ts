@@ -1,14 +1,7 @@
 /**
- * Compiled engines at their seams: borders of the packet and of NET and LL areas, every opcode, user code, arenas,
- * programs of 4096 instructions, small stacks, hosts that forbid code from strings, and memory over many packets.
+ * Compiled engines at their seams: borders of the packet and of NET and LL areas, every opcode, user code, arenas, tiers.
  */
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { buildSync } from "esbuild";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { interpreter } from "../src/interpreter/interpreter.ts";
 import { ANCILLARY } from "../src/isa/ancillary.ts";
 import { ISA } from "../src/isa/instruction-set.ts";
@@ -26,16 +19,6 @@ import { engineNamed, PACKETS_BEFORE_COMPILING } from "../src/vm/tiers.ts";
 
 const ENGINES = [js, wasm];
 
-const FOLDER = mkdtempSync(join(tmpdir(), "cbpf-jit-"));
-afterAll(() => rmSync(FOLDER, { recursive: true }));
-
-/** Runs a program of test/programs in a Node process of its own; returns what it prints, as JSON. */
-function runProgram(name: string, flags: readonly string[], ...args: string[]): unknown {
-  const outfile = join(FOLDER, `${name}.mjs`);
-  const entry = fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url));
-  buildSync({ entryPoints: [entry], outfile, bundle: true, format: "esm", platform: "neutral" });
-  return JSON.parse(execFileSync(process.execPath, [...flags, outfile, ...args], { encoding: "utf8" }));
-}
 const PACKET = Uint8Array.from({ length: 64 }, (_, i) => (i * 37 + 11) & 0xff);
 const EDGES = [0, 1, 2, 31, 32, 33, 0x7fff, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff];
 
@@ -500,70 +483,6 @@ describe("arenas", () => {
   });
 });
 
-describe("programs of 4096 instructions", () => {
-  const SIZE = 4096;
-  const close = (body: Instruction[]): VerifiedProgram =>
-    verify([...body.slice(0, SIZE - 2), stmt(CODE.ret_k, 1), stmt(CODE.ret_k, 0)]);
-  const fill = (make: (i: number) => Instruction): VerifiedProgram =>
-    close(Array.from({ length: SIZE }, (_, i) => make(i)));
-  const SHAPES: Record<string, VerifiedProgram> = {
-    "all jumps, each to its own place": fill((i) =>
-      jump(CODE.jgt_k, i, Math.min(255, (i * 7) % (SIZE - 2 - i || 1)), 0),
-    ),
-    "all jumps to the end": fill((i) =>
-      i > SIZE - 200 ? jump(CODE.jgt_k, i, SIZE - 2 - i, 0) : jump(CODE.jgt_k, i, 255 % (SIZE - 2 - i), 0),
-    ),
-    "a chain of ja": fill(() => stmt(CODE.ja, 0)),
-    "one equality test": close([
-      stmt(CODE.ldw_abs, 0),
-      ...Array.from({ length: SIZE }, (_, i) => jump(CODE.jeq_k, i * 3, Math.min(255, Math.max(0, SIZE - 4 - i)), 0)),
-    ]),
-    "all loads": fill((i) => stmt([CODE.ldw_abs, CODE.ldh_abs, CODE.ldb_abs][i % 3]!, i % 50)),
-    "all indexed loads": fill((i) => stmt([CODE.ldw_ind, CODE.ldh_ind, CODE.ldb_ind][i % 3]!, i % 20)),
-    "all NET loads": fill((i) => stmt(CODE.ldw_abs, 0xfff00000 + (i % 40))),
-    "all arithmetic": fill((i) => stmt([CODE.add_k, CODE.mul_k, CODE.xor_k, CODE.rsh_k][i % 4]!, (i % 31) + 1)),
-    "all returns": fill((i) => stmt(CODE.ret_k, i)),
-  };
-
-  test.each(Object.entries(SHAPES))("%s", (_name, program) => {
-    const reference = interpreter.load(program);
-    for (const name of ["js", "wasm", "auto"] as const) {
-      const filter = engineNamed(name).load(program).compile();
-      expect(filter.tier, name).toBe("wasm"); // too long for JavaScript
-      for (const packet of [PACKET, PACKET.subarray(0, 30), new Uint8Array(0), new Uint8Array(64)]) {
-        expect(filter.run(packet)).toBe(reference.run(packet));
-      }
-    }
-  });
-});
-
-describe("hosts", () => {
-  const run = (...flags: string[]): Record<string, string> => runProgram("jit-host", flags) as Record<string, string>;
-
-  test("a plain one runs short programs as js and wasm", () => {
-    expect(run()).toEqual({ js: "js 1", wasm: "wasm 1", long: "wasm 1", labels: "js 1" });
-  });
-
-  test("one that forbids code from strings has wasm left", () => {
-    expect(run("--disallow-code-generation-from-strings")).toEqual({
-      js: "wasm 1",
-      wasm: "wasm 1",
-      long: "wasm 1",
-      labels: "wasm 1",
-    });
-  });
-
-  test("one without WebAssembly has js left, and the interpreter for long programs", () => {
-    expect(run("--jitless")).toEqual({ js: "js 1", wasm: "js 1", long: "interpreter 1", labels: "js 1" });
-  });
-
-  test("a stack of 300 KB is enough, or the next tier takes over", () => {
-    const small = run("--stack-size=300");
-    expect(small.long).toBe("wasm 1");
-    expect(["js 1", "wasm 1"]).toContain(small.labels);
-  });
-});
-
 describe("tiers", () => {
   const program = verify([stmt(CODE.ldb_abs, 0), stmt(CODE.ret_a)]);
 
@@ -636,14 +555,3 @@ describe("tiers", () => {
     }
   });
 });
-
-test("no allocation per packet: the heap stays where it is", () => {
-  const packets = process.env.CBPF_LONG === "1" ? 10_000_000 : 300_000;
-  const grown = runProgram("jit-heap", ["--expose-gc"], `${packets}`) as Record<string, number>;
-  // a heap number a packet would be 12 bytes each; compiling in the background may take a megabyte meanwhile
-  const limit = 2_000_000 + packets / 10;
-  for (const [form, bytes] of Object.entries(grown)) {
-    expect(bytes, `${form}: bytes for ${packets} packets`).toBeLessThan(limit);
-  }
-  expect(Object.keys(grown)).toEqual(["match", "runBatch js", "runBatch wasm", "matchAt"]);
-}, 600_000);
