@@ -63,15 +63,22 @@ for (const name of FILTERS) {
 }
 const rivals = buildRivals(programs);
 
+/** Every table so far, for the record. */
+const tables = [];
+function newTable(title, columns) {
+  const table = new Table(title, columns);
+  tables.push(table);
+  return table;
+}
+
 /** Every filter on a packet set; returns filter to lane to samples.  A lane of our program is named as `oursOf` does. */
-async function measure(which, tables) {
+async function measure(which) {
   const size = which === "hot" ? HOT_PACKETS : Number(options.packets ?? COLD_PACKETS);
   const set = packetSet(size);
   const arena = arenaOf(set);
   const out = new Uint32Array(size);
   const running = await rivals.start(set);
-  const table = new Table(`${which}: ns a packet`, ENGINES);
-  tables.push(table);
+  const table = newTable(`${which}: ns a packet`, ENGINES);
   const results = {};
   for (const name of FILTERS) {
     const count = Math.min(size, LIMITS[which][name] ?? size);
@@ -118,25 +125,27 @@ function means(results, above, below) {
     .join(" / ");
 }
 
-function report(which, results, tables) {
-  const speed = new Table(`${which}: rival's time / engine's time, geometric mean of small-8 / all-10`, RIVALS);
-  tables.push(speed);
+/** Each engine of ours against each rival. */
+function reportRivals(which, results) {
+  const table = newTable(`${which}: rival's time / engine's time, geometric mean of small-8 / all-10`, RIVALS);
   for (const engine of OURS)
-    speed.add(
+    table.add(
       engine,
       RIVALS.map((rival) => means(results, rival, engine)),
     );
   const { hosts100 } = results;
-  if (hosts100 !== undefined && RIVALS.includes("bpf_filter")) {
-    const list = RIVALS.map((rival) => ratio(hosts100[rival], hosts100["wasm batch"], options.best).toFixed(1));
-    speed.add("wasm batch, hosts100", list);
-  }
-  const gain = new Table(`${which}: time of libpcap's optimised program / of compile(expression)`, COMPARED);
-  tables.push(gain);
+  if (hosts100 === undefined) return;
+  const list = RIVALS.map((rival) => ratio(hosts100[rival], hosts100["wasm batch"], options.best).toFixed(1));
+  table.add("wasm batch, hosts100", list);
+}
+
+/** Each engine with libpcap's program of an expression against the same engine with ours. */
+function reportOptimizers(which, results) {
+  const table = newTable(`${which}: time of libpcap's optimised program / of compile(expression)`, COMPARED);
   for (const name of FILTERS) {
     if (!programs.has(oursOf(name))) continue;
     const lengths = `${name}, ${programs.get(name).length}:${programs.get(oursOf(name)).length}`;
-    gain.add(
+    table.add(
       lengths,
       COMPARED.map((engine) => {
         const [theirs, ours] = [results[name][engine], results[name][oursOf(engine)]];
@@ -144,7 +153,7 @@ function report(which, results, tables) {
       }),
     );
   }
-  gain.add(
+  table.add(
     "small-8 / all-10",
     COMPARED.map((engine) => means(results, engine, oursOf(engine))),
   );
@@ -154,11 +163,11 @@ function report(which, results, tables) {
 const leftOut = new Set(LEFT_OUT);
 const facts = { ...machine(), rounds: `${PACE.rounds}, ${options.best ? "best" : "median"}` };
 console.log([...Object.entries(facts).map(([name, value]) => `${name} ${value}`), ...VERSIONS].join("\n"));
-const tables = [];
 const samples = {};
 for (const which of options.set === undefined ? ["hot", "cold"] : [options.set]) {
-  samples[which] = await measure(which, tables);
-  report(which, samples[which], tables);
+  samples[which] = await measure(which);
+  if (RIVALS.length > 0) reportRivals(which, samples[which]);
+  reportOptimizers(which, samples[which]);
 }
 console.log(`\n${[...leftOut].join("\n")}`);
 if (options.record) console.log(`\nwritten: ${writeRecord("Engines", facts, [...VERSIONS, ...leftOut], tables)}`);

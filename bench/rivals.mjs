@@ -103,7 +103,7 @@ function buildC(programs) {
 
 function buildGo() {
   const binary = join(CACHE, "engines-go");
-  const env = { ...process.env, GOPATH, GO111MODULE: "off", GOCACHE: join(CACHE, "go-build") };
+  const env = { ...process.env, GOPATH, GO111MODULE: "off", GOFLAGS: "", GOCACHE: join(CACHE, "go-build") };
   execFileSync("go", ["build", "-o", binary, join(HERE, "engines.go")], { env, stdio: "inherit" });
   return [binary];
 }

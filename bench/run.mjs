@@ -1,7 +1,7 @@
 // The benchmarks that need no privilege, one after the other: `npm run bench`.
 //
 //   reading    capture files, beside libpcap's pcap_next_ex
-//   engines    every engine, beside libpcap's bpf_filter and the program translated to C
+//   engines    every engine, beside libpcap's bpf_filter, Go's x/net/bpf and the program translated to C
 //   compile    from a program to compiled code
 //   filter     from an expression to a program
 //   oracle     what the kernel's verdict costs
