@@ -2,6 +2,7 @@
  * Compiled engines at their seams: borders of the packet and of NET and LL areas, every opcode, user code, arenas, tiers.
  */
 import { describe, expect, test } from "vitest";
+import { BpfError } from "../src/base/errors.ts";
 import { interpreter } from "../src/interpreter/interpreter.ts";
 import { ANCILLARY } from "../src/isa/ancillary.ts";
 import { ISA } from "../src/isa/instruction-set.ts";
@@ -401,6 +402,56 @@ describe("user code", () => {
       const outer = packetContext({ random: () => filter.run(Uint8Array.of(7, 7), inner) });
       expect(filter.run(Uint8Array.of(9, 1), outer), filter.tier).toBe(10);
     }
+  });
+});
+
+describe("words of arrays", () => {
+  const program = verify([stmt(CODE.ldw_abs, 0), stmt(CODE.ret_a)]);
+  const word = (...bytes: number[]): Uint8Array => Uint8Array.from(bytes);
+
+  test("one array again and again, two in turn, and the first once more", () => {
+    const { match } = js.load(program);
+    const [a, b] = [word(1, 2, 3, 4, 5), word(0x81, 2, 3, 4)];
+    for (const array of [a, a, a, b, a, b, b, b, a, a]) {
+      expect(match(array)).toBe(array === a ? 0x01020304 : 0x81020304);
+      expect(match(array, 0, 3)).toBe(0);
+    }
+    expect(match(a, 1)).toBe(0x02030405);
+    a[0] = 9;
+    expect(match(a)).toBe(0x09020304);
+  });
+
+  test("an array in the middle of a buffer, one that grows, and one that is gone", () => {
+    const { match } = js.load(program);
+    const middle = word(9, 1, 2, 3, 4, 9).subarray(1, 5);
+    for (let i = 0; i < 3; i++) expect(match(middle)).toBe(0x01020304);
+    expect(() => match(middle, 1, 4)).toThrow(/offset 1 and length 4 are outside the array's 4 bytes/);
+
+    const Resizable = ArrayBuffer as unknown as new (
+      length: number,
+      options: { maxByteLength: number },
+    ) => ArrayBuffer & { resize(length: number): void };
+    const buffer = new Resizable(4, { maxByteLength: 8 });
+    const growing = new Uint8Array(buffer);
+    for (let i = 0; i < 3; i++) expect(match(growing)).toBe(0);
+    buffer.resize(8);
+    growing.set([5, 6, 7, 8], 4);
+    expect(match(growing, 4)).toBe(0x05060708);
+    buffer.resize(2);
+    expect(match(growing)).toBe(0);
+    expect(() => match(growing, 0, 4)).toThrow(BpfError);
+
+    const gone = word(1, 2, 3, 4);
+    for (let i = 0; i < 3; i++) expect(match(gone)).toBe(0x01020304);
+    structuredClone(gone, { transfer: [gone.buffer] });
+    expect(match(gone)).toBe(0);
+    expect(() => match(gone, 0, 4)).toThrow(BpfError);
+  });
+
+  test("a batch whose table leaves the array is refused with the packet", () => {
+    const filter = js.load(program);
+    const batch = { bytes: word(1, 2, 3, 4, 5, 6), table: Uint32Array.of(0, 4, 4, 4), count: 2 };
+    expect(() => filter.runBatch(batch)).toThrow("packet 1: offset 4 and length 4 are outside the batch's 6 bytes");
   });
 });
 

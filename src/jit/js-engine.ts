@@ -10,6 +10,7 @@ import type { MachineState } from "../isa/instruction-set.ts";
 import { BPF_MEMWORDS } from "../isa/limits.ts";
 import { AncillaryReader } from "../program/ancillary-reader.ts";
 import type { BatchFilter, Engine, PacketBatch, VerifiedProgram } from "../program/engine.ts";
+import { outsideArray, outsideBatch } from "../program/outside.ts";
 import { NO_CONTEXT, type PacketContext } from "../program/packet-context.ts";
 import { loadPacket } from "../program/packet-load.ts";
 import type { Lowered } from "./ir.ts";
@@ -66,7 +67,11 @@ class JsFilter implements BatchFilter {
     const filter = this.#unused();
     filter.#batch ??= generate<Batch>(printBatch(this.#lowered), filter.#outside);
     const context = batch.context === undefined ? undefined : (i: number) => batch.context!(i);
-    return filter.#batch(batch.bytes, batch.table, 0, batch.count, context, batch.lengths, verdicts ?? null);
+    try {
+      return filter.#batch(batch.bytes, batch.table, 0, batch.count, context, batch.lengths, verdicts ?? null);
+    } catch (error) {
+      throw error instanceof RangeError ? (outsideBatch(batch, 0, batch.count) ?? error) : error;
+    }
   }
 
   /** This filter; while a user's function runs that was called from it, one with scratch memory of its own. */
@@ -125,10 +130,7 @@ class Outside implements Record<(typeof OUTSIDE)[number], unknown> {
 }
 
 function outside(bytes: Uint8Array, offset: number, length: number): never {
-  throw new BpfError(
-    "bad-argument",
-    `offset ${offset} and length ${length} are outside the array's ${bytes.length} bytes`,
-  );
+  throw outsideArray(bytes, offset, length);
 }
 
 /** Turns source into a function; a host that forbids it, or runs out of parser stack, is `unsupported`. */

@@ -19,6 +19,7 @@ import {
   writeMetadata,
 } from "../program/arena.ts";
 import type { BatchFilter, Engine, PacketBatch, VerifiedProgram } from "../program/engine.ts";
+import { outsideBatch, slice } from "../program/outside.ts";
 import { NO_CONTEXT, type PacketContext } from "../program/packet-context.ts";
 import { LOAD_FAILED, loadPacket } from "../program/packet-load.ts";
 import {
@@ -38,8 +39,6 @@ import { printModule } from "./wasm-printer.ts";
 const CHUNK = 2048;
 /** Arena bytes beyond which packets are touched ahead: about what a second-level cache holds. */
 const PREFETCH_BYTES = 4 << 20;
-/** Shorter programs wait for nothing but the packet, and touching it ahead costs more than it saves. */
-const PREFETCH_INSTRUCTIONS = 20;
 /** Length of {@link WasmFilter}'s own memory in front of the packet. */
 const OWN_PACKET = WORK_AREA + WORK_AREA_BYTES;
 const OWN_VARIANT: Variant = Object.freeze({
@@ -91,14 +90,7 @@ export class WasmFilter implements BatchFilter {
   }
 
   match(bytes: Uint8Array, offset = 0, length = bytes.length - offset): number {
-    if (offset < 0 || length < 0 || offset + length > bytes.length) {
-      throw new BpfError(
-        "bad-argument",
-        `offset ${offset} and length ${length} are outside the array's ${bytes.length} bytes`,
-      );
-    }
-    const whole = offset === 0 && length === bytes.length;
-    return this.#runCopied(whole ? bytes : bytes.subarray(offset, offset + length), NO_CONTEXT, length);
+    return this.#runCopied(slice(bytes, offset, length), NO_CONTEXT, length);
   }
 
   /** The verdict on packet i of an arena, which is not copied. */
@@ -141,7 +133,7 @@ export class WasmFilter implements BatchFilter {
 
   #runArena(arena: Arena, output: Output): number {
     const { layout, count, lengths } = arena;
-    const prefetch = this.#lowered.instructions >= PREFETCH_INSTRUCTIONS && arena.used > PREFETCH_BYTES;
+    const prefetch = arena.used > PREFETCH_BYTES;
     const batch = this.#prepared(arena, output, prefetch);
     const lengthsAt = lengths === undefined ? layout.table + 4 : layout.lengths;
     const lengthStep = lengths === undefined ? 8 : 4;
@@ -163,7 +155,7 @@ export class WasmFilter implements BatchFilter {
           out,
         );
       } catch (error) {
-        throw outsideArena(arena, from, to) ?? error;
+        throw outsideBatch(arena, from, to) ?? error;
       }
     }
     return matched;
@@ -263,19 +255,6 @@ function packetOf({ bytes, table }: PacketBatch, i: number): Uint8Array {
 
 function putConstants({ constants }: Lowered, memory: WasmMemory, workArea: number): void {
   new Int32Array(memory.buffer, workArea + CELL_BYTES, constants.length).set(constants);
-}
-
-/** The error for a table entry that lies outside the memory, which the code noticed as a trap. */
-function outsideArena({ table, byteCapacity }: Arena, from: number, to: number): BpfError | undefined {
-  for (let i = from; i < to; i++) {
-    const [offset, length] = [table[2 * i]!, table[2 * i + 1]!];
-    if (offset + length <= byteCapacity) continue;
-    return new BpfError(
-      "bad-argument",
-      `packet ${i}: offset ${offset} and length ${length} are outside the arena's ${byteCapacity} bytes`,
-    );
-  }
-  return undefined;
 }
 
 /** The memory that packets from elsewhere are copied into, and the function on it. */

@@ -12,6 +12,7 @@ import { js } from "../jit/js-engine.ts";
 import { type WasmFilter, wasm } from "../jit/wasm-engine.ts";
 import { Arena } from "../program/arena.ts";
 import type { BatchFilter, Engine, Filter, PacketBatch, VerifiedProgram } from "../program/engine.ts";
+import { slice } from "../program/outside.ts";
 import type { PacketContext } from "../program/packet-context.ts";
 
 /** "auto" moves from the interpreter to compiled code; the others name the tier to try first. */
@@ -182,12 +183,5 @@ function isBatchFilter(filter: Filter): filter is BatchFilter {
 }
 
 function matchSlice(filter: Filter, bytes: Uint8Array, offset: number, length: number): number {
-  if (offset < 0 || length < 0 || offset + length > bytes.length) {
-    throw new BpfError(
-      "bad-argument",
-      `offset ${offset} and length ${length} are outside the array's ${bytes.length} bytes`,
-    );
-  }
-  const whole = offset === 0 && length === bytes.length;
-  return filter.run(whole ? bytes : bytes.subarray(offset, offset + length));
+  return filter.run(slice(bytes, offset, length));
 }
