@@ -443,7 +443,7 @@ describe("words of arrays", () => {
 
     const gone = word(1, 2, 3, 4);
     for (let i = 0; i < 3; i++) expect(match(gone)).toBe(0x01020304);
-    structuredClone(gone, { transfer: [gone.buffer] });
+    structuredClone(gone, { transfer: [gone.buffer as ArrayBuffer] });
     expect(match(gone)).toBe(0);
     expect(() => match(gone, 0, 4)).toThrow(BpfError);
   });
