@@ -102,9 +102,10 @@ export function optimize(program: VerifiedProgram | readonly Instruction[], opti
     const large = topological(lifted.graph.root).length > LARGE;
     const tracks =
       options.passes === undefined ? TRACKS[goal].filter((t) => !large || t.large) : [{ passes: options.passes }];
-    const tried: Tried = new Map();
+    const bench = new Workbench(goal);
+    const limit = HOPELESS * (best?.cost ?? Number.POSITIVE_INFINITY);
     for (const track of tracks) {
-      const candidate = run(lifted.graph, track.passes, goal, input.length, tried);
+      const candidate = bench.run(lifted.graph, track.passes, input.length, limit);
       if (candidate !== undefined && (best === undefined || candidate.cost < best.cost)) best = candidate;
     }
     if (lifted.graph.root.params === 0) break; // no join differed: splitting gives the same graph
@@ -129,57 +130,92 @@ interface Candidate {
   readonly report: readonly PassReport[];
 }
 
-/** What the graphs of one lift were emitted as: tracks often meet. */
-type Tried = Map<Node, { readonly emitted: Emitted | undefined; readonly cost: number }>;
+/** What a graph costs; `emitted` is undefined where the machine's memory does not suffice. */
+interface Tried {
+  readonly emitted: Emitted | undefined;
+  readonly cost: number;
+}
 
-/** Runs a track, undoing what does not pay. */
-function run(start: Graph, passes: readonly Pass[], goal: Goal, length: number, tried: Tried): Candidate | undefined {
-  let graph = start;
-  let emitted: Emitted | undefined;
-  let cost = Number.POSITIVE_INFINITY;
-  let size = length;
-  const report: PassReport[] = [];
-  for (const pass of passes) {
-    const next = pass.run(graph);
-    if (next.root === graph.root && emitted !== undefined) continue;
-    let result = tried.get(next.root);
-    if (result === undefined) {
-      const made = emitBest(next, goal, tried);
-      result = { emitted: made, cost: made === undefined ? Number.POSITIVE_INFINITY : costOf(made.instructions, goal) };
-      tried.set(next.root, result);
+/** The tracks of one lift.  They often meet, so every pass runs once on a graph and every graph is emitted once. */
+class Workbench {
+  readonly #goal: Goal;
+  readonly #passed = new Map<Pass, Map<Node, Graph>>();
+  readonly #tried = new Map<Node, Tried>();
+  #leader = Number.POSITIVE_INFINITY;
+
+  constructor(goal: Goal) {
+    this.#goal = goal;
+  }
+
+  /** Runs a track, undoing what does not pay; gives up where the first pass's graph costs more than `limit`. */
+  run(start: Graph, passes: readonly Pass[], length: number, limit: number): Candidate | undefined {
+    let graph = start;
+    let emitted: Emitted | undefined;
+    let cost = Number.POSITIVE_INFINITY;
+    let size = length;
+    const report: PassReport[] = [];
+    for (const pass of passes) {
+      const next = this.#pass(pass, graph);
+      if (next.root === graph.root && emitted !== undefined) continue;
+      const tried = this.#try(next);
+      if (report.length === 0 && tried.cost > limit) return undefined;
+      const kept = tried.cost <= cost;
+      report.push({ pass: pass.name, before: size, after: tried.emitted?.instructions.length ?? size, kept });
+      if (!kept) continue;
+      graph = next;
+      if (tried.emitted === undefined) continue;
+      ({ cost, emitted } = tried);
+      size = tried.emitted.instructions.length;
     }
-    const { emitted: instructions, cost: nextCost } = result;
-    const kept = nextCost <= cost;
-    report.push({ pass: pass.name, before: size, after: instructions?.instructions.length ?? size, kept });
-    if (!kept) continue;
-    graph = next;
-    if (instructions === undefined) continue;
-    cost = nextCost;
-    emitted = instructions;
-    size = instructions.instructions.length;
+    return emitted === undefined ? undefined : { graph, emitted, cost, report };
   }
-  return emitted === undefined ? undefined : { graph, emitted, cost, report };
+
+  #pass(pass: Pass, graph: Graph): Graph {
+    const results = this.#passed.get(pass) ?? new Map<Node, Graph>();
+    this.#passed.set(pass, results);
+    const result = results.get(graph.root) ?? pass.run(graph);
+    results.set(graph.root, result);
+    return result;
+  }
+
+  #try(graph: Graph): Tried {
+    let tried = this.#tried.get(graph.root);
+    if (tried === undefined) {
+      const emitted = this.#emitBest(graph);
+      tried = {
+        emitted,
+        cost: emitted === undefined ? Number.POSITIVE_INFINITY : costOf(emitted.instructions, this.#goal),
+      };
+      this.#tried.set(graph.root, tried);
+      this.#leader = Math.min(this.#leader, tried.cost);
+    }
+    return tried;
+  }
+
+  /** Emits, and tries which repeated values are worth a cell of scratch memory. */
+  #emitBest(graph: Graph): Emitted | undefined {
+    let best = emit(graph);
+    if (best === undefined || !scratchIsWritten(best.instructions)) return undefined;
+    let cost = costOf(best.instructions, this.#goal);
+    if (cost > KEEPING * this.#leader) return best;
+    const kept: Value[] = [];
+    for (const value of best.repeated.slice(0, MOST_KEPT)) {
+      const next = emit(graph, [...kept, value]);
+      if (next === undefined) continue;
+      const nextCost = costOf(next.instructions, this.#goal);
+      if (nextCost >= cost || !scratchIsWritten(next.instructions)) continue;
+      best = next;
+      cost = nextCost;
+      kept.push(value);
+    }
+    return best;
+  }
 }
 
-/** Emits, and tries which repeated values are worth a cell of scratch memory. */
-function emitBest(graph: Graph, goal: Goal, tried: Tried): Emitted | undefined {
-  let best = emit(graph);
-  if (best === undefined || !scratchIsWritten(best.instructions)) return undefined;
-  const leader = Math.min(...[...tried.values()].map(({ cost }) => cost));
-  if (costOf(best.instructions, goal) > HOPELESS * leader) return best;
-  const kept: Value[] = [];
-  for (const value of best.repeated.slice(0, MOST_KEPT)) {
-    const next = emit(graph, [...kept, value]);
-    if (next === undefined || costOf(next.instructions, goal) >= costOf(best.instructions, goal)) continue;
-    if (!scratchIsWritten(next.instructions)) continue;
-    best = next;
-    kept.push(value);
-  }
-  return best;
-}
-
-/** How much more than the best so far a graph may cost for scratch memory to be tried. */
-const HOPELESS = 1.3;
+/** How much more than the best of the lift before the first graph of a lift may cost for it to be followed. */
+const HOPELESS = 1.5;
+/** How much more than the best so far of its lift a graph may cost for scratch memory to be tried. */
+const KEEPING = 1.3;
 /** Values tried for scratch memory, those that take most instructions first. */
 const MOST_KEPT = 4;
 
