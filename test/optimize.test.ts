@@ -382,6 +382,8 @@ describe("lifting and emitting alone", () => {
     "ldx #0xfffffffe; ldb [x + 6]; ret a",
     "ldxb 4*([0]&0xf); txa; ret a",
     "ldb [0]; neg; ret a",
+    // Two paths come to one comparison with A and X the other way round.
+    "ldb [0]; jeq #1, p, q; p: ldb [1]; tax; ldb [x + 5]; jeq #7, n, r; r: ldb [2]; jeq x, n, s; s: jgt x, y, n; q: ldb [2]; tax; ldb [x + 5]; jeq #9, n, t; t: ldb [1]; jset x, n, u; u: jge x, n, y; y: ret #1; n: ret #0",
   ])("%s", (text) => {
     const program = asm(text.replaceAll("; ", "\n"));
     for (const joins of ["split", "join"] as const) {

@@ -266,11 +266,16 @@ export class Machine {
     } else {
       const other = COMMUTATIVE.has(op) ? this.#tried((machine) => machine.intoBoth(right, left)) : undefined;
       const straight = this.#tried((machine) => machine.intoBoth(left, right));
-      const best = straight === undefined || (other && other.steps.length < straight.steps.length) ? other : straight;
+      const best = straight === undefined || (other && other.#cost < straight.#cost) ? other : straight;
       if (best === undefined) throw UNAVAILABLE;
       this.#become(best);
       this.#step(CODE[`${op}_x`], 0, [PLACE_A, PLACE_X], PLACE_A, value, op === "div" || op === "mod");
     }
+  }
+
+  /** Instructions; of as many those are better that read no cell, as a store without a reader goes. */
+  get #cost(): number {
+    return this.steps.reduce((sum, { code }) => sum + (code === CODE.ld_mem || code === CODE.ldx_mem ? 1.01 : 1), 0);
   }
 
   #tried(work: (machine: Machine) => void): Machine | undefined {
@@ -284,7 +289,10 @@ export class Machine {
     }
   }
 
+  /** A cell that holds the value, its own for choice: a value it was named after may be in another. */
   #cellOf(value: Value): number | undefined {
+    const home = this.#homes.cells.get(value);
+    if (home !== undefined && this.holds(home, value)) return home;
     for (let cell = 0; cell < PLACE_A; cell++) if (this.holds(cell, value)) return cell;
     return undefined;
   }
@@ -295,9 +303,7 @@ export class Machine {
   }
 
   #store(from: number, cell: number, value: Value): void {
-    const held = this.places[from]!;
     this.#step(from === PLACE_A ? CODE.st : CODE.stx, cell, [from], cell, value);
-    this.places[cell] = held;
   }
 
   #rename(place: number, param: Value, renames: Value): void {
@@ -315,8 +321,22 @@ export class Machine {
     effect = false,
   ): void {
     this.steps.push({ code, k, reads, writes, value, effect });
-    const moved = code === CODE.tax || code === CODE.txa || code === CODE.ld_mem || code === CODE.ldx_mem;
-    this.places[writes] = moved ? this.places[reads[0]!]! : value === undefined ? NOTHING : [value];
+    this.places[writes] = isMove(code) ? this.places[reads[0]!]! : value === undefined ? NOTHING : [value];
+  }
+}
+
+/** True for instructions that bring a number from one place to another. */
+export function isMove(code: Opcode): boolean {
+  switch (code) {
+    case CODE.tax:
+    case CODE.txa:
+    case CODE.ld_mem:
+    case CODE.ldx_mem:
+    case CODE.st:
+    case CODE.stx:
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -11,7 +11,7 @@ import { BPF_MAXINSNS } from "../isa/limits.ts";
 import type { VerifiedProgram } from "../program/engine.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { expectedSteps, scratchIsWritten } from "./cost.ts";
-import { type Emitted, emit } from "./emit.ts";
+import { draft, type Emitted, type Keeping, layOut, renames } from "./emit.ts";
 import { type Graph, type Node, type Semantics, topological } from "./graph.ts";
 import { lift } from "./lift.ts";
 import type { Pass } from "./pass.ts";
@@ -192,22 +192,27 @@ class Workbench {
     return tried;
   }
 
-  /** Emits, and tries which repeated values are worth a cell of scratch memory. */
+  /** Emits, and tries what is worth a cell of scratch memory. */
   #emitBest(graph: Graph): Emitted | undefined {
-    let best = emit(graph);
-    if (best === undefined || !scratchIsWritten(best.instructions)) return undefined;
-    let cost = costOf(best.instructions, this.#goal);
+    let best: Emitted | undefined;
+    let cost = Number.POSITIVE_INFINITY;
+    let repeated: readonly Value[] = [];
+    const improve = (keeping: Keeping): boolean => {
+      const made = draft(graph, keeping);
+      if (made === undefined || (this.#goal !== "speed" && made.length > cost)) return false;
+      const emitted = layOut(made);
+      const next = costOf(emitted.instructions, this.#goal);
+      if (next >= cost || !scratchIsWritten(emitted.instructions)) return false;
+      best = emitted;
+      cost = next;
+      repeated = made.repeated;
+      return true;
+    };
+    improve({ kept: [], shared: true });
+    const shared = !(renames(graph) && improve({ kept: [], shared: false }));
     if (cost > KEEPING * this.#leader) return best;
     const kept: Value[] = [];
-    for (const value of best.repeated.slice(0, MOST_KEPT)) {
-      const next = emit(graph, [...kept, value]);
-      if (next === undefined) continue;
-      const nextCost = costOf(next.instructions, this.#goal);
-      if (nextCost >= cost || !scratchIsWritten(next.instructions)) continue;
-      best = next;
-      cost = nextCost;
-      kept.push(value);
-    }
+    for (const value of repeated.slice(0, MOST_KEPT)) if (improve({ kept: [...kept, value], shared })) kept.push(value);
     return best;
   }
 }

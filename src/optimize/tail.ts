@@ -2,6 +2,7 @@
  * Instruction tails: each instruction with what follows it, hash-consed, so that equal endings are one.
  */
 import { CODE, type Opcode } from "../isa/opcodes.ts";
+import { hash } from "./hash.ts";
 
 export interface Tail {
   readonly id: number;
@@ -15,7 +16,13 @@ export interface Tail {
 }
 
 export class Tails {
-  readonly #interned = new Map<string, Tail>();
+  readonly #interned = new Map<number, Tail[]>();
+  #count = 0;
+
+  /** Distinct tails made so far. */
+  get count(): number {
+    return this.#count;
+  }
 
   plain(code: Opcode, k: number, next: Tail | undefined, origin: number): Tail {
     return this.#intern(code, k, next, undefined, origin);
@@ -26,11 +33,14 @@ export class Tails {
   }
 
   #intern(code: Opcode, k: number, next: Tail | undefined, otherwise: Tail | undefined, origin: number): Tail {
-    const key = `${code},${k},${next?.id},${otherwise?.id}`;
-    const known = this.#interned.get(key);
-    if (known !== undefined) return known;
-    const tail = { id: this.#interned.size, code, k, next, otherwise, origin };
-    this.#interned.set(key, tail);
+    const key = hash(code, k, next?.id ?? -1, otherwise?.id ?? -1);
+    const bucket = this.#interned.get(key);
+    for (const tail of bucket ?? []) {
+      if (tail.code === code && tail.k === k && tail.next === next && tail.otherwise === otherwise) return tail;
+    }
+    const tail = { id: this.#count++, code, k, next, otherwise, origin };
+    if (bucket === undefined) this.#interned.set(key, [tail]);
+    else bucket.push(tail);
     return tail;
   }
 }

@@ -1,0 +1,234 @@
+/**
+ * Placing a node: which steps it needs, and where each of its predecessors enters them.
+ *
+ * The steps are made for what all of the predecessors hold that need any; one that already holds more enters further
+ * down, past loads that were done before.
+ */
+import { CODE, type Opcode } from "../isa/opcodes.ts";
+import type { Node } from "./graph.ts";
+import { type Homes, isMove, Machine, PLACE_A, PLACE_X, PLACES, type State, type Step } from "./machine.ts";
+import type { Tail } from "./tail.ts";
+import type { Value } from "./value.ts";
+
+export interface Branch {
+  readonly code: Opcode;
+  readonly k: number;
+  /** The jump is taken where the test does not hold. */
+  readonly negated: boolean;
+  /** What A must hold, and X where it is compared with. */
+  readonly a: Value;
+  readonly x: Value | undefined;
+}
+
+/** A path that comes to a node: from which edge, and what the machine holds then.  The program's start has no `from`. */
+interface Arrival {
+  readonly from: Placement | undefined;
+  readonly edge: number;
+  readonly state: State;
+}
+
+export class Placement {
+  readonly node: Node;
+  readonly arrivals: Arrival[] = [];
+  /** The steps, and the branch's code and constant where the node is a test. */
+  steps: readonly Step[] = [];
+  branch: Branch | undefined;
+  /** The first of the steps that any predecessor enters. */
+  entry = 0;
+  /** The successors, and at which of its steps the edge to each enters it. */
+  readonly next: Placement[] = [];
+  readonly enters: number[] = [];
+  /** For each position of the steps the places that are read from there on, as bits, and the instructions. */
+  readonly live: number[] = [];
+  readonly tails: Tail[] = [];
+
+  constructor(node: Node) {
+    this.node = node;
+  }
+
+  /** Makes the steps; returns what the machine holds behind them. */
+  place(homes: Homes): State {
+    const { node, arrivals } = this;
+    const states = [...new Set(arrivals.map(({ state }) => state))];
+    const [first] = states as [State];
+    if (states.length === 1 || (node.kind === "return" && node.value.op === "const")) {
+      const { steps, state } = this.#adopt(generate(node, first, homes));
+      for (const { from, edge } of arrivals) if (from !== undefined) from.enters[edge] = 0;
+      return steps.length === 0 ? first : state;
+    }
+    const made = states.map((state) => generate(node, state, homes));
+    const stepsFor = (state: State) => this.#adopt(made[states.indexOf(state)] ?? generate(node, state, homes));
+    const needing = states.filter((_, i) => made[i]!.machine.steps.length > 0);
+    const weakest = needing.length > 0 ? needing.reduce(meetStates) : first;
+    stepsFor(weakest);
+    let entered = this.#entries(weakest, states);
+    if (entered.includes(-1)) {
+      // One that needs no steps for itself can not enter these: they have to serve every state.
+      const common = states.reduce(meetStates);
+      stepsFor(common);
+      entered = this.#entries(common, states).map((at) => Math.max(at, 0));
+    }
+    for (const { from, edge, state } of arrivals) from!.enters[edge] = entered[states.indexOf(state)]!;
+    this.entry = Math.min(...entered);
+    // What holds where the paths meet again: fewer values than on the longest path, never more.
+    let held: State | undefined;
+    for (let at = this.entry; at <= this.steps.length; at++) {
+      for (let i = 0; i < states.length; i++) {
+        if (entered[i] === at) held = held === undefined ? states[i]! : meetStates(held, states[i]!);
+      }
+      if (at < this.steps.length) held = after(held!, this.steps[at]!);
+    }
+    return held!;
+  }
+
+  #adopt({ machine, branch }: Generated): Machine {
+    this.steps = machine.steps;
+    this.branch = branch;
+    return machine;
+  }
+
+  /** For each state the furthest position of the steps, made for `start`, at which it can enter; -1 for none. */
+  #entries(start: State, states: readonly State[]): number[] {
+    const { steps } = this;
+    const places = [...start.places];
+    const reading = steps.map((step) => {
+      const names = step.reads.map((place) => places[place]!);
+      if (step.writes !== undefined) places[step.writes] = written(places, step);
+      return names;
+    });
+    const wanted = this.#wantedAtTheEnd();
+    const entered = states.map(() => -1);
+    for (let at = steps.length; ; at--) {
+      for (let i = 0; i < states.length; i++) {
+        // A step that only adds a name costs nothing to go through.
+        const known = entered[i]! < 0 || (entered[i] === at + 1 && steps[at]!.code === undefined);
+        if (known && satisfies(states[i]!, wanted)) entered[i] = at;
+      }
+      if (at === 0) return entered;
+      const { writes, reads, renames } = steps[at - 1]!;
+      const renamed = renames !== undefined && wanted.has(writes!);
+      if (writes !== undefined) wanted.delete(writes);
+      for (let i = 0; i < reads.length; i++) wanted.set(reads[i]!, reading[at - 1]![i]!);
+      if (renamed) wanted.set(writes!, [renames]);
+    }
+  }
+
+  /** What must hold behind the last step, so that a path which holds it already can pass the steps by. */
+  #wantedAtTheEnd(): Wanted {
+    const { node, branch } = this;
+    const wanted: Wanted = new Map();
+    if (branch !== undefined) {
+      wanted.set(PLACE_A, [branch.a]);
+      if (branch.x !== undefined) wanted.set(PLACE_X, [branch.x]);
+    } else if (node.kind === "return") {
+      if (node.value.op !== "const") wanted.set(PLACE_A, [node.value]);
+    } else {
+      const last = this.steps.at(-1);
+      if (last?.value !== undefined) wanted.set(last.writes!, [last.value]);
+    }
+    return wanted;
+  }
+}
+
+interface Generated {
+  readonly machine: Machine;
+  readonly branch: Branch | undefined;
+}
+
+function generate(node: Node, state: State, homes: Homes): Generated {
+  const machine = new Machine(state, homes);
+  switch (node.kind) {
+    case "return":
+      if (node.value.op !== "const") machine.intoA(node.value);
+      return { machine, branch: undefined };
+    case "touch":
+      machine.touch(node.value);
+      return { machine, branch: undefined };
+    case "let":
+      machine.name(node.param, node.value);
+      return { machine, branch: undefined };
+    case "draw":
+      machine.draw(node.value);
+      return { machine, branch: undefined };
+    case "device":
+      machine.checkDevice(node.value, node.load as Value & { k: number });
+      return { machine, branch: undefined };
+    case "test": {
+      const { cond, left, right } = node;
+      if (right.op === "const") {
+        machine.intoA(left);
+        return { machine, branch: { code: BRANCH[`${cond}_k`], k: right.k, negated: false, a: left, x: undefined } };
+      }
+      const other = machine.clone();
+      machine.intoBoth(left, right);
+      other.intoBoth(right, left);
+      if (machine.steps.length <= other.steps.length) {
+        return { machine, branch: { code: BRANCH[`${cond}_x`], k: 0, negated: false, a: left, x: right } };
+      }
+      // left > right is the opposite of right >= left
+      const code = cond === "gt" ? CODE.jge_x : cond === "ge" ? CODE.jgt_x : BRANCH[`${cond}_x`];
+      const negated = cond === "gt" || cond === "ge";
+      return { machine: other, branch: { code, k: 0, negated, a: right, x: left } };
+    }
+  }
+}
+
+const BRANCH = {
+  eq_k: CODE.jeq_k,
+  gt_k: CODE.jgt_k,
+  ge_k: CODE.jge_k,
+  set_k: CODE.jset_k,
+  eq_x: CODE.jeq_x,
+  gt_x: CODE.jgt_x,
+  ge_x: CODE.jge_x,
+  set_x: CODE.jset_x,
+} as const;
+
+/** Names of the number that each place must hold; any one of them will do. */
+type Wanted = Map<number, readonly Value[]>;
+
+function satisfies(state: State, wanted: Wanted): boolean {
+  for (const [place, names] of wanted) if (!names.some((name) => state.places[place]!.includes(name))) return false;
+  return true;
+}
+
+function after(state: State, step: Step): State {
+  if (step.writes === undefined) return state;
+  const places = [...state.places];
+  places[step.writes] = written(places, step);
+  const device =
+    state.device || (step.effect && step.value?.op === "ancillary" && step.value.row.does.kind === "device");
+  return { places, device };
+}
+
+/** What the place that a step writes holds behind it. */
+function written(
+  places: readonly (readonly Value[])[],
+  { code, reads, writes, value, renames }: Step,
+): readonly Value[] {
+  if (renames !== undefined) {
+    const held = places[writes!]!;
+    return held.includes(renames) ? [...held, value!] : held;
+  }
+  if (isMove(code!)) {
+    const held = places[reads[0]!]!;
+    return value === undefined || held.includes(value) ? held : [...held, value];
+  }
+  return value === undefined ? [] : [value];
+}
+
+/** What both hold; the first of them where the other holds no less. */
+function meetStates(a: State, b: State): State {
+  if (a === b) return a;
+  let places: (readonly Value[])[] | undefined;
+  for (let place = 0; place < PLACES; place++) {
+    const [held, other] = [a.places[place]!, b.places[place]!];
+    if (held === other) continue;
+    const common = held.filter((value) => other.includes(value));
+    if (common.length === held.length) continue;
+    places ??= [...a.places];
+    places[place] = common;
+  }
+  const device = a.device && b.device;
+  return places === undefined && device === a.device ? a : { places: places ?? a.places, device };
+}
