@@ -25,9 +25,8 @@ export interface Draft {
   readonly first: Tail;
   /** Distinct instructions: the program has at least as many. */
   readonly length: number;
-  /** Values that were computed more than once, most instructions first: what keeping them in memory could save. */
-  readonly repeated: readonly Value[];
   readonly usesMemory: boolean;
+  readonly placements: readonly Placement[];
 }
 
 /** The program of a graph, or undefined where the machine's 16 cells and two registers do not suffice. */
@@ -129,10 +128,11 @@ function written(placements: readonly Placement[]): Draft {
     }
   }
   const root = placements[0]!;
-  return { first: root.tails[root.entry]!, length: tails.count, repeated: repeated(placements), usesMemory };
+  return { first: root.tails[root.entry]!, length: tails.count, usesMemory, placements };
 }
 
-function repeated(placements: readonly Placement[]): Value[] {
+/** Values that are computed more than once, most instructions first: what keeping them in memory could save. */
+export function repeatedValues({ placements }: Draft): Value[] {
   const computed = new Map<Value, number>();
   for (const { steps } of placements) {
     for (const step of steps) {

@@ -17,7 +17,11 @@ interface Block {
   readonly tails: Tail[];
   /** Where a closing `ja` goes. */
   exit: Tail | undefined;
+  arranged: boolean;
 }
+
+/** The id of a second instruction for a tail, which nothing jumps to. */
+const COPY = -1;
 
 /**
  * @param copyReturns  Whether returns may stand in the middle of the program.  Behind a return the kernel's check of
@@ -25,98 +29,91 @@ interface Block {
  *   use M[] keep their returns at the end.
  */
 export function layout(first: Tail, copyReturns: boolean): { instructions: Instruction[]; origins: number[] } {
-  const blocks = blocksOf(first, copyReturns);
-  const order = arrange(blocks, first);
-  const reversed: { instruction: Instruction; origin: number }[] = [];
-  /** Distance of each tail's instruction from the end of the program, counted from 1. */
-  const place = new Map<Tail, number>();
-  const standIns = new Map<Tail, number>();
-  const write = (instruction: Instruction, origin: number) => reversed.push({ instruction, origin });
-  /** The distance over which a branch at the next free place reaches `target`, or undefined when it is too far. */
-  const reach = (target: Tail, room: number): number | undefined => {
-    for (const at of [place.get(target), standIns.get(target)]) {
-      if (at !== undefined && reversed.length + room - at <= REACH) return reversed.length + room - at;
-    }
-    return undefined;
+  const instructions: Instruction[] = [];
+  const origins: number[] = [];
+  /** By id, the distance of each tail's instruction and of its stand-in from the end of the program, counted from 1. */
+  const place = new Int32Array(first.id + 1);
+  const standIns = new Int32Array(first.id + 1);
+  const write = (instruction: Instruction, origin: number) => {
+    instructions.push(instruction);
+    origins.push(origin);
+  };
+  /** The distance over which a branch `room` places further up reaches the target, or undefined when it is too far. */
+  const reach = ({ id }: Tail, room: number): number | undefined => {
+    const up = instructions.length + room;
+    if (place[id] !== 0 && up - place[id]! <= REACH) return up - place[id]!;
+    return standIns[id] !== 0 && up - standIns[id]! <= REACH ? up - standIns[id]! : undefined;
   };
   const standIn = (target: Tail) => {
     if (copyReturns && isReturn(target)) write(stmt(target.code, target.k), target.origin);
-    else write(stmt(CODE.ja, reversed.length - place.get(target)!), target.origin);
-    standIns.set(target, reversed.length);
+    else write(stmt(CODE.ja, instructions.length - place[target.id]!), target.origin);
+    standIns[target.id] = instructions.length;
   };
-  for (const block of order.toReversed()) {
-    if (block.exit !== undefined) write(stmt(CODE.ja, reversed.length - place.get(block.exit)!), block.exit.origin);
+  for (const block of arrange(blocksOf(first, copyReturns), first).toReversed()) {
+    if (block.exit !== undefined) {
+      write(stmt(CODE.ja, instructions.length - place[block.exit.id]!), block.exit.origin);
+    }
     for (const tail of block.tails.toReversed()) {
-      if (tail.otherwise === undefined) write(stmt(tail.code, tail.k), tail.origin);
+      const { next, otherwise } = tail;
+      if (otherwise === undefined) write(stmt(tail.code, tail.k), tail.origin);
       else {
-        const targets = [tail.next!, tail.otherwise];
         // Two stand-ins at most go in between, so anything within REACH - 2 stays in reach.
-        for (const target of targets) if (reach(target, 2) === undefined) standIn(target);
-        const [jt, jf] = targets.map((target) => reach(target, 0)!);
-        write(jump(tail.code, tail.k, jt!, jf!), tail.origin);
+        if (reach(next!, 2) === undefined) standIn(next!);
+        if (reach(otherwise, 2) === undefined) standIn(otherwise);
+        write(jump(tail.code, tail.k, reach(next!, 0)!, reach(otherwise, 0)!), tail.origin);
       }
-      place.set(tail, reversed.length);
+      if (tail.id !== COPY) place[tail.id] = instructions.length;
     }
   }
-  reversed.reverse();
-  return { instructions: reversed.map((r) => r.instruction), origins: reversed.map((r) => r.origin) };
+  return { instructions: instructions.reverse(), origins: origins.reverse() };
 }
 
 /** Cuts the tails into blocks.  Each tail is in one block, but for single instructions that a copy of serves as well. */
 function blocksOf(first: Tail, copyReturns: boolean): Block[] {
   const order = tailsInOrder(first);
-  const claimed = new Set<Tail>();
-  const follower = new Map<Tail, Tail>();
-  for (const tail of order) {
-    if (tail.otherwise !== undefined || tail.next === undefined || claimed.has(tail.next)) continue;
-    claimed.add(tail.next);
-    follower.set(tail, tail.next);
+  const claimed = new Uint8Array(first.id + 1);
+  /** By id, whether the next instruction follows directly. */
+  const followed = new Uint8Array(first.id + 1);
+  for (const { id, next, otherwise } of order) {
+    if (otherwise !== undefined || next === undefined || claimed[next.id]) continue;
+    claimed[next.id] = 1;
+    followed[id] = 1;
   }
   const blocks: Block[] = [];
   for (const head of order) {
-    if (claimed.has(head)) continue;
-    const block: Block = { tails: [], exit: undefined };
-    for (let tail: Tail | undefined = head; tail !== undefined; ) {
-      block.tails.push(tail);
-      const next: Tail | undefined = follower.get(tail);
-      if (next === undefined && tail.otherwise === undefined && tail.next !== undefined) block.exit = tail.next;
-      tail = next;
-    }
-    blocks.push(block);
-  }
-  for (const block of blocks) {
-    const { exit } = block;
-    if (exit === undefined) continue;
+    if (claimed[head.id]) continue;
+    const tails = [head];
+    let last = head;
+    for (; followed[last.id]; last = last.next!) tails.push(last.next!);
+    const exit = last.otherwise === undefined ? last.next : undefined;
     // A copy costs what the jump costs and runs one instruction less.
-    if (exit.otherwise !== undefined || (copyReturns && isReturn(exit))) {
-      block.tails.push({ ...exit });
-      block.exit = undefined;
-    }
+    const copied = exit !== undefined && (exit.otherwise !== undefined || (copyReturns && isReturn(exit)));
+    if (copied) tails.push({ ...exit, id: COPY });
+    blocks.push({ tails, exit: copied ? undefined : exit, arranged: false });
   }
   return blocks;
 }
 
 /** Blocks so that every jump goes forward, returns last. */
 function arrange(blocks: readonly Block[], first: Tail): Block[] {
-  const blockOf = new Map<Tail, Block>();
-  for (const block of blocks) for (const tail of block.tails) blockOf.set(tail, block);
-  const order: Block[] = [];
-  const seen = new Set<Block>();
+  const blockOf: Block[] = new Array(first.id + 1);
+  for (const block of blocks) for (const { id } of block.tails) if (id !== COPY) blockOf[id] = block;
   const targets = (block: Block): Block[] => {
-    const last = block.tails.at(-1)!;
-    const to = block.exit !== undefined ? [block.exit] : last.otherwise ? [last.otherwise, last.next!] : [];
-    return to.map((tail) => blockOf.get(tail)!);
+    if (block.exit !== undefined) return [blockOf[block.exit.id]!];
+    const { next, otherwise } = block.tails.at(-1)!;
+    return otherwise === undefined ? [] : [blockOf[otherwise.id]!, blockOf[next!.id]!];
   };
-  const start = blockOf.get(first)!;
+  const order: Block[] = [];
+  const start = blockOf[first.id]!;
   const stack: { block: Block; to: Block[]; next: number }[] = [{ block: start, to: targets(start), next: 0 }];
-  seen.add(start);
+  start.arranged = true;
   while (stack.length > 0) {
     const top = stack.at(-1)!;
     if (top.next < top.to.length) {
       // The last target visited is laid out nearest.
       const block = top.to[top.next++]!;
-      if (!seen.has(block)) {
-        seen.add(block);
+      if (!block.arranged) {
+        block.arranged = true;
         stack.push({ block, to: targets(block), next: 0 });
       }
     } else {
@@ -125,26 +122,28 @@ function arrange(blocks: readonly Block[], first: Tail): Block[] {
     }
   }
   order.reverse();
-  const ends = order.filter((block) => block !== start && block.tails.length === 1 && isReturn(block.tails[0]!));
-  return [...order.filter((block) => !ends.includes(block)), ...ends];
+  const isEnd = (block: Block) => block !== start && block.tails.length === 1 && isReturn(block.tails[0]!);
+  return [...order.filter((block) => !isEnd(block)), ...order.filter(isEnd)];
 }
 
 /** Every tail that the first reaches, each after all that lead to it. */
 function tailsInOrder(first: Tail): Tail[] {
   const order: Tail[] = [];
-  const seen = new Set<Tail>([first]);
-  const stack: { tail: Tail; next: number }[] = [{ tail: first, next: 0 }];
+  const seen = new Uint8Array(first.id + 1);
+  const stack: Tail[] = [first];
+  // A tail is met on the way down, and again, marked 2, when all behind it is done.
   while (stack.length > 0) {
-    const top = stack.at(-1)!;
-    const child = top.next === 0 ? top.tail.next : top.next === 1 ? top.tail.otherwise : undefined;
-    if (top.next++ < 2) {
-      if (child !== undefined && !seen.has(child)) {
-        seen.add(child);
-        stack.push({ tail: child, next: 0 });
-      }
+    const tail = stack.at(-1)!;
+    const { id, next, otherwise } = tail;
+    if (seen[id] === 0) {
+      seen[id] = 1;
+      // The last one pushed goes first.
+      if (otherwise !== undefined && seen[otherwise.id] === 0) stack.push(otherwise);
+      if (next !== undefined && seen[next.id] === 0) stack.push(next);
     } else {
-      order.push(top.tail);
       stack.pop();
+      if (seen[id] === 1) order.push(tail);
+      seen[id] = 2;
     }
   }
   return order.reverse();

@@ -11,7 +11,7 @@ import { BPF_MAXINSNS } from "../isa/limits.ts";
 import type { VerifiedProgram } from "../program/engine.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { expectedSteps, scratchIsWritten } from "./cost.ts";
-import { draft, type Emitted, type Keeping, layOut, renames } from "./emit.ts";
+import { type Draft, draft, type Emitted, type Keeping, layOut, renames, repeatedValues } from "./emit.ts";
 import { type Graph, type Node, type Semantics, topological } from "./graph.ts";
 import { lift } from "./lift.ts";
 import type { Pass } from "./pass.ts";
@@ -196,23 +196,24 @@ class Workbench {
   #emitBest(graph: Graph): Emitted | undefined {
     let best: Emitted | undefined;
     let cost = Number.POSITIVE_INFINITY;
-    let repeated: readonly Value[] = [];
+    let drawn: Draft | undefined;
     const improve = (keeping: Keeping): boolean => {
       const made = draft(graph, keeping);
-      if (made === undefined || (this.#goal !== "speed" && made.length > cost)) return false;
+      if (made === undefined || weighed(made.length, made.first.steps, this.#goal) >= cost) return false;
       const emitted = layOut(made);
       const next = costOf(emitted.instructions, this.#goal);
       if (next >= cost || !scratchIsWritten(emitted.instructions)) return false;
       best = emitted;
       cost = next;
-      repeated = made.repeated;
+      drawn = made;
       return true;
     };
     improve({ kept: [], shared: true });
     const shared = !(renames(graph) && improve({ kept: [], shared: false }));
-    if (cost > KEEPING * this.#leader) return best;
+    if (drawn === undefined || cost > KEEPING * this.#leader) return best;
     const kept: Value[] = [];
-    for (const value of repeated.slice(0, MOST_KEPT)) if (improve({ kept: [...kept, value], shared })) kept.push(value);
+    for (const value of repeatedValues(drawn).slice(0, MOST_KEPT))
+      if (improve({ kept: [...kept, value], shared })) kept.push(value);
     return best;
   }
 }
@@ -225,10 +226,13 @@ const KEEPING = 1.3;
 const MOST_KEPT = 4;
 
 function costOf(instructions: readonly Instruction[], goal: Goal): number {
-  if (goal === "speed" && instructions.length > BPF_MAXINSNS) return Number.POSITIVE_INFINITY;
-  const steps = expectedSteps(instructions);
+  return weighed(instructions.length, expectedSteps(instructions), goal);
+}
+
+function weighed(length: number, steps: number, goal: Goal): number {
+  if (goal === "speed") return length > BPF_MAXINSNS ? Number.POSITIVE_INFINITY : steps + length / 2 ** 20;
   // Steps never reach 2^20, so they only decide between equal counts.
-  return goal === "speed" ? steps + instructions.length / 2 ** 20 : instructions.length + steps / 2 ** 20;
+  return length + steps / 2 ** 20;
 }
 
 function expectOneOf(what: string, given: string, allowed: readonly string[]): void {

@@ -2,6 +2,7 @@
  * Instruction tails: each instruction with what follows it, hash-consed, so that equal endings are one.
  */
 import { CODE, type Opcode } from "../isa/opcodes.ts";
+import { stepsFrom } from "./cost.ts";
 import { hash } from "./hash.ts";
 
 export interface Tail {
@@ -13,6 +14,8 @@ export interface Tail {
   /** Of a branch: what follows where the condition does not hold. */
   readonly otherwise: Tail | undefined;
   readonly origin: number;
+  /** Instructions that an average packet executes from here on: see cost.ts. */
+  readonly steps: number;
 }
 
 export class Tails {
@@ -38,7 +41,8 @@ export class Tails {
     for (const tail of bucket ?? []) {
       if (tail.code === code && tail.k === k && tail.next === next && tail.otherwise === otherwise) return tail;
     }
-    const tail = { id: this.#count++, code, k, next, otherwise, origin };
+    const steps = stepsFrom(code, next?.steps ?? 0, otherwise?.steps ?? 0);
+    const tail = { id: this.#count++, code, k, next, otherwise, origin, steps };
     if (bucket === undefined) this.#interned.set(key, [tail]);
     else bucket.push(tail);
     return tail;
