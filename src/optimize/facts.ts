@@ -33,14 +33,22 @@ const MOST_FACTS = 48;
 const MOST_EXCLUSIONS = 512;
 
 export class Facts {
-  readonly #about: ReadonlyMap<Value, Fact>;
+  /** The values that facts are known about, the one learned last at the end; short, so searched from there. */
+  readonly #subjects: readonly Value[];
+  readonly #facts: readonly Fact[];
   /** Outcomes of tests between two values. */
   readonly #outcomes: ReadonlyMap<string, boolean>;
   /** What the loads of the path have proven. */
   readonly proven: Hazards;
 
-  constructor(about: ReadonlyMap<Value, Fact>, outcomes: ReadonlyMap<string, boolean>, proven: Hazards) {
-    this.#about = about;
+  constructor(
+    subjects: readonly Value[],
+    facts: readonly Fact[],
+    outcomes: ReadonlyMap<string, boolean>,
+    proven: Hazards,
+  ) {
+    this.#subjects = subjects;
+    this.#facts = facts;
     this.#outcomes = outcomes;
     this.proven = proven;
   }
@@ -48,7 +56,7 @@ export class Facts {
   /** With the hazards of an evaluated value proven. */
   evaluated(value: Value): Facts {
     const proven = join(this.proven, value.hazards);
-    return proven === this.proven ? this : new Facts(this.#about, this.#outcomes, proven);
+    return proven === this.proven ? this : new Facts(this.#subjects, this.#facts, this.#outcomes, proven);
   }
 
   /** With the parameter known to be what `value` is. */
@@ -62,7 +70,7 @@ export class Facts {
     if (right.op !== "const") {
       const outcomes = new Map(this.#outcomes);
       if (outcomes.size >= MOST_FACTS) outcomes.delete(outcomes.keys().next().value!);
-      return new Facts(this.#about, outcomes.set(outcomeKey(test), outcome), this.proven);
+      return new Facts(this.#subjects, this.#facts, outcomes.set(outcomeKey(test), outcome), this.proven);
     }
     const k = right.k;
     let subject = left;
@@ -77,14 +85,21 @@ export class Facts {
   /** What is common to both environments. */
   meet(other: Facts): Facts {
     if (this === other) return this;
-    const about = new Map<Value, Fact>();
-    for (const [value, fact] of this.#about) {
-      const theirs = other.#about.get(value);
-      if (theirs !== undefined) about.set(value, either(fact, theirs));
+    const subjects: Value[] = [];
+    const facts: Fact[] = [];
+    for (let i = 0; i < this.#subjects.length; i++) {
+      const subject = this.#subjects[i]!;
+      // Most often both learned the same before they parted.
+      const theirs = other.#subjects[i] === subject ? other.#facts[i] : other.#about(subject);
+      if (theirs === undefined) continue;
+      subjects.push(subject);
+      facts.push(either(this.#facts[i]!, theirs));
     }
-    const outcomes = new Map<string, boolean>();
-    for (const [key, outcome] of this.#outcomes) if (other.#outcomes.get(key) === outcome) outcomes.set(key, outcome);
-    return new Facts(about, outcomes, meetHazards(this.proven, other.proven));
+    let outcomes = this.#outcomes;
+    if (outcomes !== other.#outcomes) {
+      outcomes = new Map([...outcomes].filter(([key, outcome]) => other.#outcomes.get(key) === outcome));
+    }
+    return new Facts(subjects, facts, outcomes, meetHazards(this.proven, other.proven));
   }
 
   /** The outcome of a test, where the facts decide it. */
@@ -120,7 +135,7 @@ export class Facts {
 
   /** Bounds and bits of a value under these facts. */
   known(value: Value): Fact {
-    const own = this.#about.get(value);
+    const own = this.#about(value);
     if (value.op === "const") return exactly(value.k);
     if (value.root === value || !("left" in value) || value.right.op !== "const") {
       return own ?? { low: 0, high: value.max, zeros: ~value.bits, ones: 0, excluded: undefined };
@@ -129,29 +144,42 @@ export class Facts {
     return own === undefined ? derived : both(own, derived);
   }
 
+  #about(subject: Value): Fact | undefined {
+    const at = this.#subjects.lastIndexOf(subject);
+    return at < 0 ? undefined : this.#facts[at];
+  }
+
   #with(subject: Value, fact: Fact): Facts {
     if (subject.op === "const") return this;
-    const about = new Map(this.#about);
-    about.delete(subject);
-    if (about.size >= MOST_FACTS) about.delete(about.keys().next().value!);
-    return new Facts(about.set(subject, fact), this.#outcomes, this.proven);
+    const subjects = [...this.#subjects];
+    const facts = [...this.#facts];
+    const known = subjects.lastIndexOf(subject);
+    const oldest = subjects.length >= MOST_FACTS ? 0 : -1;
+    const gone = known >= 0 ? known : oldest;
+    if (gone >= 0) {
+      subjects.splice(gone, 1);
+      facts.splice(gone, 1);
+    }
+    subjects.push(subject);
+    facts.push(fact);
+    return new Facts(subjects, facts, this.#outcomes, this.proven);
   }
 
   /** True when an exclusion about the value, or about what it masks, rules `k` out. */
   #excludes(left: Value, k: number): boolean {
-    if (anyExclusion(this.#about.get(left), (e) => (k & e.mask) >>> 0 === e.value)) return true;
+    if (anyExclusion(this.#about(left), (e) => (k & e.mask) >>> 0 === e.value)) return true;
     if (left.op !== "and" || left.right.op !== "const") return false;
     const mask = left.right.k;
-    return anyExclusion(this.#about.get(left.left), (e) => (e.mask & ~mask) === 0 && (k & e.mask) >>> 0 === e.value);
+    return anyExclusion(this.#about(left.left), (e) => (e.mask & ~mask) === 0 && (k & e.mask) >>> 0 === e.value);
   }
 
   #someBit(left: Value, k: number): boolean {
-    return anyExclusion(this.#about.get(left), (e) => e.value === 0 && (e.mask & ~k) === 0);
+    return anyExclusion(this.#about(left), (e) => e.value === 0 && (e.mask & ~k) === 0);
   }
 }
 
 /** Nothing known.  Not a static field: tsc renames a class inside its own body before it has a value. */
-export const NO_FACTS = new Facts(new Map(), new Map(), ALWAYS_SAFE);
+export const NO_FACTS = new Facts([], [], new Map(), ALWAYS_SAFE);
 
 function anyExclusion(fact: Fact | undefined, holds: (e: Excluded) => boolean): boolean {
   let looked = 0;
@@ -232,6 +260,7 @@ function both(a: Fact, b: Fact): Fact {
 }
 
 function either(a: Fact, b: Fact): Fact {
+  if (a === b) return a;
   let p = a.excluded;
   let q = b.excluded;
   while (p !== q) {

@@ -25,70 +25,65 @@ export const imply: Pass = {
 
 const MOST_ROUNDS = 6;
 
-/** Where an edge goes now, and the values whose loads it still has to do. */
+/** Where an edge goes now, the values whose loads it still has to do, and what is known there. */
 interface Edge {
   readonly to: Node;
   readonly touches: readonly Value[];
+  readonly facts: Facts;
+}
+
+/** What a round finds out about a node. */
+interface Site {
+  facts: Facts | undefined;
+  edges: readonly Edge[] | undefined;
+  made: Node;
 }
 
 export function implyOnce({ nodes, root }: Graph): Graph {
-  const facts = new Map<Node, Facts>();
-  const edges = new Map<Node, readonly Edge[]>();
+  const order = topological(root);
+  const sites = new Map<Node, Site>();
+  for (const node of order) sites.set(node, { facts: undefined, edges: undefined, made: node });
+  const arrive = ({ to, facts }: Edge) => {
+    const site = sites.get(to)!;
+    site.facts = site.facts === undefined ? facts : site.facts.meet(facts);
+  };
   const start = follow(root, NO_FACTS);
-  facts.set(start.to, start.facts);
-  for (const node of topological(root)) {
-    const known = facts.get(node);
-    if (known === undefined || node.kind === "return") continue;
-    facts.delete(node);
-    const leaving = afterwards(node, known).map(({ to, facts: f }) => follow(to, f));
-    edges.set(node, leaving);
-    for (const edge of leaving) {
-      const before = facts.get(edge.to);
-      facts.set(edge.to, before === undefined ? edge.facts : before.meet(edge.facts));
-    }
+  arrive(start);
+  for (const [node, site] of sites) {
+    if (site.facts === undefined || node.kind === "return") continue;
+    site.edges = afterwards(node, site.facts);
+    site.facts = undefined;
+    site.edges.forEach(arrive);
   }
-  const made = new Map<Node, Node>();
-  for (const node of topological(root).reverse()) {
-    if (node.kind === "return") made.set(node, node);
-    const leaving = edges.get(node);
-    if (leaving === undefined) continue;
-    const next = leaving.map((edge) => touching(made.get(edge.to)!, edge.touches, node.origin));
+  const touching = ({ to, touches }: Edge, origin: number): Node =>
+    touches.reduceRight((next, value) => nodes.touch(value, next, origin), sites.get(to)!.made);
+  for (const node of order.reverse()) {
+    const site = sites.get(node)!;
+    if (site.edges === undefined) continue;
     let turn = 0;
-    made.set(
-      node,
-      nodes.rebuild(node, () => next[turn++]!),
-    );
+    site.made = nodes.rebuild(node, () => touching(site.edges![turn++]!, node.origin));
   }
-  return { nodes, root: touching(made.get(start.to)!, start.touches, root.origin) };
-
-  function touching(node: Node, touches: readonly Value[], origin: number): Node {
-    return touches.reduceRight((next, value) => nodes.touch(value, next, origin), node);
-  }
+  return { nodes, root: touching(start, root.origin) };
 }
 
-/** What is known on each edge out of a node. */
-function afterwards(node: Node, facts: Facts): { to: Node; facts: Facts }[] {
+/** The edges out of a node, past what is decided on them. */
+function afterwards(node: Exclude<Node, { kind: "return" }>, facts: Facts): Edge[] {
   switch (node.kind) {
-    case "return":
-      return [];
     case "test": {
       const evaluated = facts.evaluated(node.left).evaluated(node.right);
-      return [
-        { to: node.yes, facts: evaluated.learned(node, true) },
-        { to: node.no, facts: evaluated.learned(node, false) },
-      ];
+      return [follow(node.yes, evaluated.learned(node, true)), follow(node.no, evaluated.learned(node, false))];
     }
     case "let":
-      return [{ to: node.next, facts: facts.evaluated(node.value).named(node.param, node.value) }];
+      return [follow(node.next, facts.evaluated(node.value).named(node.param, node.value))];
     case "device":
-      return [{ to: node.next, facts: facts.evaluated(node.load) }];
+      return [follow(node.next, facts.evaluated(node.load))];
     default:
-      return [{ to: node.next, facts: facts.evaluated(node.value) }];
+      return [follow(node.next, facts.evaluated(node.value))];
   }
 }
 
 /** The first node behind `node` that the facts do not decide, and the loads that getting there stands for. */
-function follow(node: Node, facts: Facts): Edge & { facts: Facts } {
+function follow(node: Node, facts: Facts): Edge {
   const touches: Value[] = [];
   let to = node;
   let known = facts;
