@@ -8,6 +8,7 @@
  */
 import { CONDITION } from "../isa/semantics.ts";
 import { covers, EVERYTHING, type Hazards, join, meet } from "./hazards.ts";
+import { Interner } from "./interner.ts";
 import { isPowerOfTwo, showValue, type Value, Values } from "./value.ts";
 
 /** Conditions of test nodes: the instruction set's. */
@@ -51,10 +52,13 @@ export type Semantics = "strict" | "libpcap";
 /** The support bit of touch nodes. */
 export const TOUCHES = 0x80000000 | 0;
 
+/** What starts the key of each kind of node; tests have their condition. */
+const KEY = { eq: 0, gt: 1, ge: 2, set: 3, return: 4, touch: 5, let: 6, draw: 7, device: 8 } as const;
+
 export class Nodes {
   readonly values: Values;
   readonly semantics: Semantics;
-  readonly #interned = new Map<string, Node>();
+  readonly #interned = new Interner<Node>();
 
   constructor(semantics: Semantics, values = new Values()) {
     this.semantics = semantics;
@@ -63,13 +67,16 @@ export class Nodes {
 
   /** Nodes made so far, a measure of work. */
   get count(): number {
-    return this.#interned.size;
+    return this.#interned.count;
   }
 
   return(value: Value, origin = -1): Node {
+    const known = this.#interned.find(KEY.return, value.id, 0, 0, 0);
+    if (known !== undefined) return known;
     const drops = value.op === "const" && value.k === 0;
     const needs = drops ? EVERYTHING : value.hazards;
-    return this.#intern(`r${value.id}`, { kind: "return", value, needs, support: 0, params: value.params, origin });
+    const node: Node = { kind: "return", value, id: this.count, needs, support: 0, params: value.params, origin };
+    return this.#interned.add(KEY.return, value.id, 0, 0, 0, node);
   }
 
   test(cond: Condition, left: Value, right: Value, yes: Node, no: Node, origin = -1): Node {
@@ -88,42 +95,49 @@ export class Nodes {
     if (hazards.levels.size === 0 || covers(next.needs, hazards)) return next;
     if (this.semantics === "libpcap" && onlyLoads(hazards)) return next;
     if (next.kind === "touch" && covers(hazards, next.value.hazards)) return this.touch(value, next.next, origin);
+    const known = this.#interned.find(KEY.touch, value.id, next.id, 0, 0);
+    if (known !== undefined) return known;
     const needs = join(hazards, next.needs);
-    return this.#intern(`t${value.id},${next.id}`, {
-      kind: "touch",
-      value,
-      next,
-      needs,
-      support: next.support | TOUCHES,
-      params: next.params | value.params,
-      origin,
-    });
+    const [support, params] = [next.support | TOUCHES, next.params | value.params];
+    const node: Node = { kind: "touch", value, next, id: this.count, needs, support, params, origin };
+    return this.#interned.add(KEY.touch, value.id, next.id, 0, 0, node);
   }
 
   let(param: Value, value: Value, next: Node, origin = -1): Node {
     if ((next.params & param.params) === 0) return this.touch(value, next, origin);
+    const known = this.#interned.find(KEY.let, param.id, value.id, next.id, 0);
+    if (known !== undefined) return known;
     const needs = join(value.hazards, next.needs);
-    const support = next.support | bitOf(value.root);
-    return this.#intern(`=${param.id},${value.id},${next.id}`, {
-      kind: "let",
-      param,
-      value,
-      next,
-      needs,
-      support,
-      params: next.params | value.params,
-      origin,
-    });
+    const [support, params] = [next.support | bitOf(value.root), next.params | value.params];
+    const node: Node = { kind: "let", param, value, next, id: this.count, needs, support, params, origin };
+    return this.#interned.add(KEY.let, param.id, value.id, next.id, 0, node);
   }
 
   draw(value: Value, next: Node, origin = -1): Node {
-    const fields = { kind: "draw", value, next, ...inherited(next), needs: next.needs, origin };
-    return this.#intern(`d${value.id},${next.id}`, fields);
+    const known = this.#interned.find(KEY.draw, value.id, next.id, 0, 0);
+    if (known !== undefined) return known;
+    const { needs, support, params } = next;
+    const node: Node = { kind: "draw", value, next, id: this.count, needs, support, params, origin };
+    return this.#interned.add(KEY.draw, value.id, next.id, 0, 0, node);
   }
 
   device(value: Value, load: Value, next: Node, origin = -1): Node {
-    const fields = { kind: "device", value, load, next, ...inherited(next, value), needs: value.hazards, origin };
-    return this.#intern(`v${value.id},${load.id},${next.id}`, fields);
+    const known = this.#interned.find(KEY.device, value.id, load.id, next.id, 0);
+    if (known !== undefined) return known;
+    const needs = value.hazards;
+    const params = next.params | value.params;
+    const node: Node = {
+      kind: "device",
+      value,
+      load,
+      next,
+      id: this.count,
+      needs,
+      support: next.support,
+      params,
+      origin,
+    };
+    return this.#interned.add(KEY.device, value.id, load.id, next.id, 0, node);
   }
 
   /** The node with other successors; the same node when they are its own. */
@@ -227,20 +241,14 @@ export class Nodes {
   }
 
   #test(cond: Condition, left: Value, right: Value, yes: Node, no: Node, origin: number): Node {
+    const known = this.#interned.find(KEY[cond], left.id, right.id, yes.id, no.id);
+    if (known !== undefined) return known;
     const needs = join(join(left.hazards, right.hazards), meet(yes.needs, no.needs));
     const own = bitOf(left.root) | (right.op === "const" ? 0 : bitOf(right.root));
     const support = own | yes.support | no.support;
     const params = left.params | right.params | yes.params | no.params;
-    const key = `?${cond}${left.id},${right.id},${yes.id},${no.id}`;
-    return this.#intern(key, { kind: "test", cond, left, right, yes, no, needs, support, params, origin });
-  }
-
-  #intern(key: string, fields: Record<string, unknown>): Node {
-    const known = this.#interned.get(key);
-    if (known !== undefined) return known;
-    const node = { id: this.#interned.size, ...fields } as Node;
-    this.#interned.set(key, node);
-    return node;
+    const node: Node = { kind: "test", cond, left, right, yes, no, id: this.count, needs, support, params, origin };
+    return this.#interned.add(KEY[cond], left.id, right.id, yes.id, no.id, node);
   }
 }
 
@@ -304,10 +312,6 @@ export function valueMentions(value: Value, part: Value): boolean {
   if (value === part) return true;
   if (value.op === "load") return value.anchor !== undefined && valueMentions(value.anchor, part);
   return "left" in value && (valueMentions(value.left, part) || valueMentions(value.right, part));
-}
-
-function inherited(next: Node, value?: Value): { support: number; params: number } {
-  return { support: next.support, params: next.params | (value?.params ?? 0) };
 }
 
 /** The graph as text, one node a line, for `cbpf dump --stage graph`. */

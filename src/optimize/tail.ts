@@ -3,7 +3,7 @@
  */
 import { CODE, type Opcode } from "../isa/opcodes.ts";
 import { stepsFrom } from "./cost.ts";
-import { hash } from "./hash.ts";
+import { Interner } from "./interner.ts";
 
 export interface Tail {
   readonly id: number;
@@ -19,12 +19,11 @@ export interface Tail {
 }
 
 export class Tails {
-  readonly #interned = new Map<number, Tail[]>();
-  #count = 0;
+  readonly #interned = new Interner<Tail>();
 
   /** Distinct tails made so far. */
   get count(): number {
-    return this.#count;
+    return this.#interned.count;
   }
 
   plain(code: Opcode, k: number, next: Tail | undefined, origin: number): Tail {
@@ -36,16 +35,11 @@ export class Tails {
   }
 
   #intern(code: Opcode, k: number, next: Tail | undefined, otherwise: Tail | undefined, origin: number): Tail {
-    const key = hash(code, k, next?.id ?? -1, otherwise?.id ?? -1);
-    const bucket = this.#interned.get(key);
-    for (const tail of bucket ?? []) {
-      if (tail.code === code && tail.k === k && tail.next === next && tail.otherwise === otherwise) return tail;
-    }
+    const [to, or] = [next?.id ?? -1, otherwise?.id ?? -1];
+    const known = this.#interned.find(code, k, to, or, 0);
+    if (known !== undefined) return known;
     const steps = stepsFrom(code, next?.steps ?? 0, otherwise?.steps ?? 0);
-    const tail = { id: this.#count++, code, k, next, otherwise, origin, steps };
-    if (bucket === undefined) this.#interned.set(key, [tail]);
-    else bucket.push(tail);
-    return tail;
+    return this.#interned.add(code, k, to, or, 0, { id: this.count, code, k, next, otherwise, origin, steps });
   }
 }
 
