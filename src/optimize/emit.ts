@@ -131,24 +131,49 @@ function written(placements: readonly Placement[]): Draft {
   return { first: root.tails[root.entry]!, length: tails.count, usesMemory, placements };
 }
 
-/** Values that are computed more than once, most instructions first: what keeping them in memory could save. */
-export function repeatedValues({ placements }: Draft): Value[] {
-  const computed = new Map<Value, number>();
+/** Values that keeping in memory could save instructions for, those that could save most first. */
+export function worthKeeping({ placements }: Draft): Value[] {
+  const found = new Map<Value, { times: number; steps: number; fewest: number }>();
   for (const { steps } of placements) {
-    for (const step of steps) {
-      if (isWorthKeeping(step)) computed.set(step.value!, (computed.get(step.value!) ?? 0) + 1);
+    for (const [at, step] of steps.entries()) {
+      if (!canBeKept(step)) continue;
+      const length = stepsBehind(steps, at);
+      const entry = found.get(step.value!) ?? { times: 0, steps: 0, fewest: length };
+      entry.times++;
+      entry.steps += length;
+      entry.fewest = Math.min(entry.fewest, length);
+      found.set(step.value!, entry);
     }
   }
-  const values = [...computed].filter(([, times]) => times > 1).map(([value]) => value);
-  return values.sort((a, b) => b.weight - a.weight);
+  // One computation and a store stay, and a reload for each of the others.
+  const saving = ({ times, steps, fewest }: { times: number; steps: number; fewest: number }) => steps - fewest - times;
+  return [...found]
+    .map(([value, entry]) => ({ value, saved: saving(entry) }))
+    .filter(({ saved }) => saved > 0)
+    .sort((a, b) => b.saved - a.saved)
+    .map(({ value }) => value);
+}
+
+/** How many of the steps up to one were made for it. */
+function stepsBehind(steps: readonly Step[], last: number): number {
+  let wanted = 0;
+  let count = 0;
+  for (let at = last; at >= 0; at--) {
+    const { code, reads, writes } = steps[at]!;
+    if (code === undefined || (at !== last && (wanted & (1 << writes!)) === 0)) continue;
+    wanted &= ~(1 << writes!);
+    for (const place of reads) wanted |= 1 << place;
+    count++;
+  }
+  return count;
 }
 
 function isMemory(code: Opcode): boolean {
   return code === CODE.st || code === CODE.stx || code === CODE.ld_mem || code === CODE.ldx_mem;
 }
 
-/** Values that a reload would get cheaper than a recomputation. */
-function isWorthKeeping({ value, code }: Step): boolean {
+/** True for results that a reload may get cheaper than a recomputation. */
+function canBeKept({ value, code }: Step): boolean {
   if (value === undefined || code === undefined || isMove(code)) return false;
   if (value.op === "const" || value.op === "length" || value.op === "ancillary") return false;
   return value.op !== "load" || value.anchor !== undefined;

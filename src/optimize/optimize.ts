@@ -11,7 +11,7 @@ import { BPF_MAXINSNS } from "../isa/limits.ts";
 import type { VerifiedProgram } from "../program/engine.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { expectedSteps, scratchIsWritten } from "./cost.ts";
-import { type Draft, draft, type Emitted, type Keeping, layOut, renames, repeatedValues } from "./emit.ts";
+import { type Draft, draft, type Emitted, type Keeping, layOut, renames, worthKeeping } from "./emit.ts";
 import { type Graph, type Node, type Semantics, topological } from "./graph.ts";
 import { lift } from "./lift.ts";
 import type { Pass } from "./pass.ts";
@@ -212,7 +212,7 @@ class Workbench {
     const shared = !(renames(graph) && improve({ kept: [], shared: false }));
     if (drawn === undefined || cost > KEEPING * this.#leader) return best;
     const kept: Value[] = [];
-    for (const value of repeatedValues(drawn).slice(0, MOST_KEPT))
+    for (const value of worthKeeping(drawn).slice(0, MOST_KEPT))
       if (improve({ kept: [...kept, value], shared })) kept.push(value);
     return best;
   }
@@ -222,7 +222,7 @@ class Workbench {
 const HOPELESS = 1.5;
 /** How much more than the best so far of its lift a graph may cost for scratch memory to be tried. */
 const KEEPING = 1.3;
-/** Values tried for scratch memory, those that take most instructions first. */
+/** Values tried for scratch memory, those that could save most first. */
 const MOST_KEPT = 4;
 
 function costOf(instructions: readonly Instruction[], goal: Goal): number {
