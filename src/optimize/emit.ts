@@ -131,8 +131,8 @@ function written(placements: readonly Placement[]): Draft {
   return { first: root.tails[root.entry]!, length: tails.count, usesMemory, placements };
 }
 
-/** Values that keeping in memory could save instructions for, those that could save most first. */
-export function worthKeeping({ placements }: Draft): Value[] {
+/** Values with the most instructions that keeping each in memory could save, those that could save most first. */
+export function worthKeeping({ placements }: Draft): { readonly value: Value; readonly saved: number }[] {
   const found = new Map<Value, { times: number; steps: number; fewest: number }>();
   for (const { steps } of placements) {
     for (const [at, step] of steps.entries()) {
@@ -145,13 +145,13 @@ export function worthKeeping({ placements }: Draft): Value[] {
       found.set(step.value!, entry);
     }
   }
-  // One computation and a store stay, and a reload for each of the others.
-  const saving = ({ times, steps, fewest }: { times: number; steps: number; fewest: number }) => steps - fewest - times;
   return [...found]
-    .map(([value, entry]) => ({ value, saved: saving(entry) }))
+    .map(([value, { times, steps, fewest }]) => {
+      // One computation and a store stay, and a reload for each of the others.
+      return { value, saved: steps - fewest - times };
+    })
     .filter(({ saved }) => saved > 0)
-    .sort((a, b) => b.saved - a.saved)
-    .map(({ value }) => value);
+    .sort((a, b) => b.saved - a.saved);
 }
 
 /** How many of the steps up to one were made for it. */

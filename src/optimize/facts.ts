@@ -230,9 +230,9 @@ function narrowed(fact: Fact, cond: Test["cond"], k: number, mask: number, outco
       else return exclude(k, 0);
   }
   // An excluded number is no bound.
-  for (let e = fact.excluded, n = 0; e !== undefined && n < MOST_EXCLUSIONS; n++) {
+  for (let e = fact.excluded, n = 0; e !== undefined && low < high && n < MOST_EXCLUSIONS; n++) {
     const next: Excluded | undefined = e.before;
-    if (e.mask === 0xffffffff && (e.value === low || e.value === high) && low < high) {
+    if (e.mask === 0xffffffff && (e.value === low || e.value === high)) {
       if (e.value === low) low++;
       else high--;
       e = fact.excluded;

@@ -21,17 +21,10 @@ const LARGE = 700;
 const SPLIT = { base: 64, each: 4, most: 4000 };
 /** How much more than the best of the lift before the first graph of a lift may cost for it to be followed. */
 const HOPELESS = 1.5;
-/** How much more than the best so far of its lift a graph may cost for scratch memory to be tried. */
-const KEEPING = 1.3;
 /** Values tried for scratch memory, those that could save most first. */
 const MOST_KEPT = 4;
-
-export interface Candidate {
-  readonly graph: Graph;
-  readonly emitted: Emitted;
-  readonly cost: number;
-  readonly report: readonly PassReport[];
-}
+/** Instructions that cells of their own are taken to save parameters which could share. */
+const SHARING_COSTS = 2;
 
 export interface SearchOptions {
   readonly passes: readonly Pass[] | undefined;
@@ -39,6 +32,13 @@ export interface SearchOptions {
   readonly semantics: Semantics;
   readonly budget: number;
   readonly isa: InstructionSet;
+}
+
+export interface Candidate {
+  readonly graph: Graph;
+  readonly emitted: Emitted;
+  readonly cost: number;
+  readonly report: readonly PassReport[];
 }
 
 /** The best that was found, and why a lift was refused. */
@@ -51,12 +51,8 @@ export function search(
   for (const joins of ["join", "split"] as const) {
     const { base, each, most } = SPLIT;
     const states = best === undefined ? most : Math.min(most, base + each * best.emitted.instructions.length);
-    const lifted = lift(input, {
-      joins,
-      semantics,
-      budget: joins === "split" ? Math.min(budget, states) : budget,
-      isa,
-    });
+    const limit = joins === "split" ? Math.min(budget, states) : budget;
+    const lifted = lift(input, { joins, semantics, budget: limit, isa });
     if ("refused" in lifted) {
       refused ??= lifted.refused;
       continue;
@@ -65,54 +61,72 @@ export function search(
     const large = topological(graph.root).length > LARGE;
     const tracks = passes === undefined ? TRACKS[goal].filter((t) => !large || t.large) : [{ passes }];
     const bench = new Workbench(goal);
-    const limit = HOPELESS * (best?.cost ?? Number.POSITIVE_INFINITY);
-    for (const track of tracks) {
-      const candidate = bench.run(graph, track.passes, input.length, limit);
-      if (candidate !== undefined && (best === undefined || candidate.cost < best.cost)) best = candidate;
-    }
+    const hopeless = HOPELESS * (best?.cost ?? Number.POSITIVE_INFINITY);
+    for (const track of tracks) bench.run(graph, track.passes, input.length, hopeless);
+    best = bench.best(best);
     if (graph.root.params === 0) break; // no join differed: splitting gives the same graph
   }
   return { best, refused };
 }
 
-/** What a graph costs; `emitted` is undefined where the machine's memory does not suffice. */
-interface Tried {
-  readonly emitted: Emitted | undefined;
-  readonly cost: number;
+/** A graph with nothing but parameters in scratch memory, on the track that met it first. */
+interface Tried extends Candidate {
+  readonly draft: Draft;
 }
 
 /** The tracks of one lift.  They often meet, so every pass runs once on a graph and every graph is emitted once. */
 class Workbench {
   readonly #goal: Goal;
   readonly #passed = new Map<Pass, Map<Node, Graph>>();
-  readonly #tried = new Map<Node, Tried>();
-  #leader = Number.POSITIVE_INFINITY;
+  /** Undefined where the machine's memory does not suffice. */
+  readonly #tried = new Map<Node, Tried | undefined>();
 
   constructor(goal: Goal) {
     this.#goal = goal;
   }
 
-  /** Runs a track, undoing what does not pay; gives up where the first pass's graph costs more than `limit`. */
-  run(start: Graph, passes: readonly Pass[], length: number, limit: number): Candidate | undefined {
+  /** Runs a track, undoing what does not pay; gives up where the first pass's graph costs more than `hopeless`. */
+  run(start: Graph, passes: readonly Pass[], length: number, hopeless: number): void {
     let graph = start;
-    let emitted: Emitted | undefined;
-    let cost = Number.POSITIVE_INFINITY;
+    let current: Tried | undefined;
     let size = length;
     const report: PassReport[] = [];
     for (const pass of passes) {
       const next = this.#pass(pass, graph);
-      if (next.root === graph.root && emitted !== undefined) continue;
-      const tried = this.#try(next);
-      if (report.length === 0 && tried.cost > limit) return undefined;
-      const kept = tried.cost <= cost;
-      report.push({ pass: pass.name, before: size, after: tried.emitted?.instructions.length ?? size, kept });
+      if (next.root === graph.root && current !== undefined) continue;
+      const tried = this.#try(next, pass.name, size, report);
+      const after = tried?.emitted.instructions.length ?? size;
+      const kept = current === undefined || (tried !== undefined && tried.cost <= current.cost);
+      report.push({ pass: pass.name, before: size, after, kept });
       if (!kept) continue;
+      if (current === undefined && tried !== undefined && tried.cost > hopeless) return;
       graph = next;
-      if (tried.emitted === undefined) continue;
-      ({ cost, emitted } = tried);
-      size = tried.emitted.instructions.length;
+      current = tried;
+      size = after;
     }
-    return emitted === undefined ? undefined : { graph, emitted, cost, report };
+  }
+
+  /** The best of all graphs, with what is worth a cell of scratch memory; `rival` where none is better. */
+  best(rival: Candidate | undefined): Candidate | undefined {
+    let best = rival;
+    const found = [...this.#tried.values()].filter((tried) => tried !== undefined);
+    for (const tried of found.sort((a, b) => a.cost - b.cost)) {
+      const values = worthKeeping(tried.draft).slice(0, MOST_KEPT);
+      const sharing = renames(tried.graph);
+      const saving = values.reduce((sum, { saved }) => sum + saved, sharing ? SHARING_COSTS : 0);
+      if (best !== undefined && tried.cost - saving >= best.cost) continue;
+      let candidate: Candidate = tried;
+      const improve = (keeping: Keeping): boolean => {
+        const next = this.#kept(tried, keeping, candidate.cost);
+        candidate = next ?? candidate;
+        return next !== undefined;
+      };
+      const shared = !(sharing && improve({ kept: [], shared: false }));
+      const kept: Value[] = [];
+      for (const { value } of values) if (improve({ kept: [...kept, value], shared })) kept.push(value);
+      if (best === undefined || candidate.cost < best.cost) best = candidate;
+    }
+    return best;
   }
 
   #pass(pass: Pass, graph: Graph): Graph {
@@ -123,43 +137,36 @@ class Workbench {
     return result;
   }
 
-  #try(graph: Graph): Tried {
-    let tried = this.#tried.get(graph.root);
-    if (tried === undefined) {
-      const emitted = this.#emitBest(graph);
-      tried = {
-        emitted,
-        cost: emitted === undefined ? Number.POSITIVE_INFINITY : costOf(emitted.instructions, this.#goal),
-      };
-      this.#tried.set(graph.root, tried);
-      this.#leader = Math.min(this.#leader, tried.cost);
+  #try(graph: Graph, pass: string, before: number, report: readonly PassReport[]): Tried | undefined {
+    if (this.#tried.has(graph.root)) return this.#tried.get(graph.root);
+    const made = draft(graph, { kept: [], shared: true }) ?? draft(graph, { kept: [], shared: false });
+    const emitted = made && this.#emit(made);
+    let tried: Tried | undefined;
+    if (emitted !== undefined) {
+      const { length } = emitted.instructions;
+      const cost = costOf(emitted.instructions, this.#goal);
+      tried = { graph, draft: made!, emitted, cost, report: [...report, { pass, before, after: length, kept: true }] };
     }
+    this.#tried.set(graph.root, tried);
     return tried;
   }
 
-  /** Emits, and tries what is worth a cell of scratch memory. */
-  #emitBest(graph: Graph): Emitted | undefined {
-    let best: Emitted | undefined;
-    let cost = Number.POSITIVE_INFINITY;
-    let drawn: Draft | undefined;
-    const improve = (keeping: Keeping): boolean => {
-      const made = draft(graph, keeping);
-      if (made === undefined || weighed(made.length, made.first.steps, this.#goal) >= cost) return false;
-      const emitted = layOut(made);
-      const next = costOf(emitted.instructions, this.#goal);
-      if (next >= cost || !scratchIsWritten(emitted.instructions)) return false;
-      best = emitted;
-      cost = next;
-      drawn = made;
-      return true;
-    };
-    improve({ kept: [], shared: true });
-    const shared = !(renames(graph) && improve({ kept: [], shared: false }));
-    if (drawn === undefined || cost > KEEPING * this.#leader) return best;
-    const kept: Value[] = [];
-    for (const value of worthKeeping(drawn).slice(0, MOST_KEPT))
-      if (improve({ kept: [...kept, value], shared })) kept.push(value);
-    return best;
+  /** The program with more in scratch memory, where it costs less than `limit`. */
+  #kept({ graph, emitted, report }: Tried, keeping: Keeping, limit: number): Candidate | undefined {
+    const made = draft(graph, keeping);
+    if (made === undefined || weighed(made.length, made.first.steps, this.#goal) >= limit) return undefined;
+    const better = this.#emit(made);
+    if (better === undefined) return undefined;
+    const cost = costOf(better.instructions, this.#goal);
+    if (cost >= limit) return undefined;
+    const [before, after] = [emitted.instructions.length, better.instructions.length];
+    return { graph, emitted: better, cost, report: [...report, { pass: "scratch-memory", before, after, kept: true }] };
+  }
+
+  /** Lays a draft out; undefined where Linux would take a cell for unwritten. */
+  #emit(made: Draft): Emitted | undefined {
+    const emitted = layOut(made);
+    return scratchIsWritten(emitted.instructions) ? emitted : undefined;
   }
 }
 
