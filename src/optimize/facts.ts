@@ -200,17 +200,13 @@ function exactly(k: number): Fact {
 /** The fact about `v` after `(v & mask) cond k` came out; a mask only comes with "eq". */
 function narrowed(fact: Fact, cond: Test["cond"], k: number, mask: number, outcome: boolean): Fact {
   let { low, high, zeros, ones } = fact;
-  const exclude = (m: number, value: number): Fact => ({
-    ...settled(low, high, zeros, ones),
-    excluded: { mask: m, value, before: fact.excluded, depth: (fact.excluded?.depth ?? 0) + 1 },
-  });
   switch (cond) {
     case "eq":
       if (!outcome) {
         if (isPowerOfTwo(mask)) return narrowed(fact, "set", mask, mask, k === 0);
         if (mask === 0xffffffff && k === low) low++;
         if (mask === 0xffffffff && k === high) high--;
-        return exclude(mask, k);
+        return settled(low, high, zeros, ones, excluding(fact, mask, k));
       }
       zeros |= mask & ~k;
       ones |= mask & k;
@@ -227,7 +223,7 @@ function narrowed(fact: Fact, cond: Test["cond"], k: number, mask: number, outco
     case "set":
       if (!outcome) zeros |= k;
       else if (isPowerOfTwo(k)) ones |= k;
-      else return exclude(k, 0);
+      else return settled(low, high, zeros, ones, excluding(fact, k, 0));
   }
   // An excluded number is no bound.
   for (let e = fact.excluded, n = 0; e !== undefined && low < high && n < MOST_EXCLUSIONS; n++) {
@@ -238,25 +234,22 @@ function narrowed(fact: Fact, cond: Test["cond"], k: number, mask: number, outco
       e = fact.excluded;
     } else e = next;
   }
-  return { ...settled(low, high, zeros, ones), excluded: fact.excluded };
+  return settled(low, high, zeros, ones, fact.excluded);
 }
 
-/** Bounds and bits made consistent with each other. */
-function settled(low: number, high: number, zeros: number, ones: number): Omit<Fact, "excluded"> {
-  const most = ~zeros >>> 0;
-  const lo = Math.max(low, ones >>> 0);
-  const hi = Math.min(high, most);
-  return { low: lo, high: hi, zeros: zeros | ~fill(hi), ones };
+function excluding({ excluded: before }: Fact, mask: number, value: number): Excluded {
+  return { mask, value, before, depth: (before?.depth ?? 0) + 1 };
+}
+
+/** A fact with bounds and bits made consistent with each other. */
+function settled(low: number, high: number, zeros: number, ones: number, excluded: Excluded | undefined): Fact {
+  const hi = Math.min(high, ~zeros >>> 0);
+  return { low: Math.max(low, ones >>> 0), high: hi, zeros: zeros | ~fill(hi), ones, excluded };
 }
 
 function both(a: Fact, b: Fact): Fact {
-  const { low, high, zeros, ones } = settled(
-    Math.max(a.low, b.low),
-    Math.min(a.high, b.high),
-    a.zeros | b.zeros,
-    a.ones | b.ones,
-  );
-  return { low, high, zeros, ones, excluded: a.excluded };
+  const [low, high] = [Math.max(a.low, b.low), Math.min(a.high, b.high)];
+  return settled(low, high, a.zeros | b.zeros, a.ones | b.ones, a.excluded);
 }
 
 function either(a: Fact, b: Fact): Fact {
@@ -329,6 +322,5 @@ function through(op: Exclude<Value["op"], "const">, fact: Fact, k: number, value
       break;
     default:
   }
-  const fixed = settled(low, high, zeros, ones);
-  return { ...fixed, excluded: undefined };
+  return settled(low, high, zeros, ones, undefined);
 }

@@ -89,28 +89,51 @@ function knotOf(head: TestNode, counts: ReadonlyMap<Node, number>): Set<Node> {
   return knot;
 }
 
+/** Where each number goes, as intervals: sent through the knot together, and parted at its tests; no list has two owners. */
 function intervalsOf(head: TestNode, value: Value, knot: ReadonlySet<Node>): Interval[] {
   const starts = new Set<number>([0]);
   for (const node of knot) {
-    const { cond, left, right } = node as TestNode;
-    const k = (right as { k: number }).k;
-    if (cond === "gt") starts.add(k + 1);
-    else {
-      starts.add(k);
-      starts.add(k + ((value.max & ~prefixOf(left)) >>> 0) + 1);
-    }
+    const [low, high] = passing(node as TestNode);
+    starts.add(low);
+    starts.add(high + 1);
   }
   const lows = [...starts].filter((low) => low <= value.max).sort((a, b) => a - b);
-  return lows.map((low, i) => {
-    let to: Node = head;
-    while (knot.has(to)) {
-      const test = to as TestNode;
-      const k = (test.right as { k: number }).k;
-      const holds = test.cond === "gt" ? low > k : (low & prefixOf(test.left)) >>> 0 === k;
-      to = holds ? test.yes : test.no;
-    }
-    return { low, high: (lows[i + 1] ?? value.max + 1) - 1, to };
-  });
+  const targets: Node[] = new Array(lows.length);
+  // The lows that come to each node, ascending; a node stands in the knot behind those that lead to it.
+  const arriving = new Map<Node, number[]>([[head, [...lows]]]);
+  const index = new Map(lows.map((low, i) => [low, i]));
+  const send = (part: number[], to: Node) => {
+    const before = arriving.get(to);
+    if (!knot.has(to)) for (const low of part) targets[index.get(low)!] = to;
+    else arriving.set(to, before === undefined ? part : [...before, ...part].sort((a, b) => a - b));
+  };
+  for (const node of knot) {
+    const test = node as TestNode;
+    const here = arriving.get(test)!;
+    const [low, high] = passing(test);
+    const from = firstAtLeast(here, low);
+    send(here.splice(from, firstAtLeast(here, high + 1) - from), test.yes);
+    send(here, test.no);
+  }
+  return lows.map((low, i) => ({ low, high: (lows[i + 1] ?? value.max + 1) - 1, to: targets[i]! }));
+}
+
+/** The numbers for which the test holds: from the first to the second. */
+function passing({ cond, left, right }: TestNode): [low: number, high: number] {
+  const k = (right as { k: number }).k;
+  if (cond === "gt") return [k + 1, left.root.max];
+  return [k, k + ((left.root.max & ~prefixOf(left)) >>> 0)];
+}
+
+/** Index of the first of ascending numbers that is no less than `bound`. */
+function firstAtLeast(numbers: readonly number[], bound: number): number {
+  let [low, high] = [0, numbers.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (numbers[middle]! < bound) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Neighbours that go to the same place made one. */
