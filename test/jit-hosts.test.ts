@@ -114,8 +114,8 @@ describe("hosts", () => {
   });
 });
 
-describe("ten million packets leave the heap where it is", () => {
-  const PACKETS = 10_000_000;
+describe("packets leave the heap where it is", () => {
+  const PACKETS = process.env.CBPF_LONG === "1" ? 10_000_000 : 1_000_000;
   // No scavenge comes between, so that garbage counts: the young generation has room for it all.
   const ROOM = ["--min-semi-space-size=512", "--max-semi-space-size=512"];
   const grown = runProgram("jit-heap", ["--expose-gc", ...ROOM], `${PACKETS}`) as Record<string, number>;
@@ -140,8 +140,8 @@ describe("ten million packets leave the heap where it is", () => {
     expect(grown[form], `bytes for ${PACKETS} packets`).toBeLessThan(LIMIT);
   });
 
-  test("a number on the heap for each packet would have been seen", () => {
-    expect(grown["a heap number a packet"]).toBeGreaterThan(12 * PACKETS);
+  test("an object for each packet would have been seen", () => {
+    expect(grown["an object a packet"]).toBeGreaterThan(12 * PACKETS);
     expect(Object.keys(grown).length).toBe(14);
   });
 });

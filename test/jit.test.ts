@@ -10,7 +10,7 @@ import { CODE, OPCODES } from "../src/isa/opcodes.ts";
 import { ALU, CONDITION } from "../src/isa/semantics.ts";
 import { js } from "../src/jit/js-engine.ts";
 import { lower } from "../src/jit/lower.ts";
-import { wasm } from "../src/jit/wasm-engine.ts";
+import { type WasmFilter, wasm } from "../src/jit/wasm-engine.ts";
 import { Arena, createArena } from "../src/program/arena.ts";
 import type { BatchFilter, VerifiedProgram } from "../src/program/engine.ts";
 import { type Instruction, jump, stmt } from "../src/program/instruction.ts";
@@ -405,6 +405,49 @@ describe("user code", () => {
   });
 });
 
+describe("user code that runs filters on the arena it was called from", () => {
+  /** LEN, kept through a user's call, that ends in `ret a`. */
+  const asking = (ask: () => void): VerifiedProgram => {
+    const isa = ISA.extend({
+      code: 0xf1,
+      name: "ask",
+      run: () => {
+        ask();
+        return undefined;
+      },
+    });
+    return verify([stmt(CODE.ld_len), stmt(CODE.st, 3), stmt(0xf1), stmt(CODE.ld_mem, 3), stmt(CODE.ret_a)], { isa });
+  };
+  const arena = createArena({ bytes: 64, packets: 2, lengths: true });
+  arena.add(Uint8Array.of(1), packetContext({ length: 100 }));
+  arena.add(Uint8Array.of(2), packetContext({ length: 200 }));
+  const keys = Array.from({ length: 20 }, (_, i) => jump(CODE.jeq_k, 100 * i, 20 - i, 0));
+  const other = wasm.load(verify([stmt(CODE.ld_len), ...keys, stmt(CODE.ret_k, 0), stmt(CODE.ret_k, 1)]));
+
+  test.each([
+    ["itself, one packet", (filter: WasmFilter) => filter.matchAt(arena, 1), 200],
+    ["itself, all", (filter: WasmFilter) => filter.runBatch(arena), 2],
+    ["itself, for numbers", (filter: WasmFilter) => filter.matchIndices(arena, new Uint32Array(2)), 2],
+    ["itself, for bits", (filter: WasmFilter) => filter.matchBitmap(arena, new Uint8Array(1)), 2],
+    ["another with tables of its own", () => other.runBatch(arena), 2],
+  ] as const)("%s", (_name, inside, answer) => {
+    const answers: number[] = [];
+    let depth = 0;
+    const filter: WasmFilter = wasm.load(
+      asking(() => {
+        if (depth > 0) return;
+        depth++;
+        answers.push(inside(filter));
+        depth--;
+      }),
+    );
+    const verdicts = new Uint32Array(2);
+    expect(filter.runBatch(arena, verdicts)).toBe(2);
+    expect([...verdicts]).toEqual([100, 200]);
+    expect(answers).toEqual([answer, answer]);
+  });
+});
+
 describe("words of arrays", () => {
   const program = verify([stmt(CODE.ldw_abs, 0), stmt(CODE.ret_a)]);
   const word = (...bytes: number[]): Uint8Array => Uint8Array.from(bytes);
@@ -444,8 +487,18 @@ describe("words of arrays", () => {
     const gone = word(1, 2, 3, 4);
     for (let i = 0; i < 3; i++) expect(match(gone)).toBe(0x01020304);
     structuredClone(gone, { transfer: [gone.buffer as ArrayBuffer] });
-    expect(match(gone)).toBe(0);
+    for (let i = 0; i < 3; i++) expect(match(gone)).toBe(0);
     expect(() => match(gone, 0, 4)).toThrow(BpfError);
+    expect(js.load(program).runBatch({ bytes: gone, table: Uint32Array.of(0, 0), count: 1 })).toBe(0);
+
+    // out of bounds when it is seen first: its offset reads 0 then
+    const shrunk = new Resizable(32, { maxByteLength: 64 });
+    const tail = new Uint8Array(shrunk, 16, 16);
+    shrunk.resize(8);
+    for (let i = 0; i < 3; i++) expect(match(tail)).toBe(0);
+    shrunk.resize(64);
+    new Uint8Array(shrunk).fill(1, 0, 16).fill(2, 16);
+    for (let i = 0; i < 3; i++) expect(match(tail)).toBe(0x02020202);
   });
 
   test("a batch whose table leaves the array is refused with the packet", () => {
@@ -479,6 +532,28 @@ describe("arenas", () => {
     expect([...arena.bytes.subarray(arena.table[20], arena.table[20]! + 10)]).toEqual([...PACKET.subarray(0, 10)]);
     arena.clear();
     expect([arena.count, arena.used, filter.runBatch(arena)]).toEqual([0, 0, 0]);
+  });
+
+  test("a large one is touched ahead, whatever its table held before it grew", () => {
+    const arena = createArena();
+    const packet = new Uint8Array(1514).fill(0xff);
+    const filter = wasm.load(program);
+    for (let count = 1; count <= 4000; count++) {
+      arena.add(packet);
+      if (count % 100 !== 0) continue;
+      const verdicts = new Uint32Array(count);
+      expect(filter.runBatch(arena, verdicts)).toBe(count);
+      expect(verdicts.every((verdict) => verdict === 0xffff)).toBe(true);
+      expect(filter.matchIndices(arena)).toBe(count);
+    }
+    expect(arena.used).toBeGreaterThan(5 << 20);
+  });
+
+  test("verdicts go where they are wanted, the output of another arena included", () => {
+    const [a, b] = [createArena({ bytes: 8, packets: 2 }), createArena({ bytes: 8, packets: 2 })];
+    a.add(Uint8Array.of(1, 2));
+    expect(wasm.load(program).runBatch(a, b.output)).toBe(1);
+    expect(b.output[0]).toBe(0x102);
   });
 
   test("packets written by the caller: bytes, table, count", () => {

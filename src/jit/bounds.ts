@@ -42,7 +42,7 @@ export function placeChecks(blocks: readonly Block[]): void {
 }
 
 /** Captured bytes that an operation needs for sure, 0 when it loads nothing at a known place. */
-function bytesLoaded(op: Op): number {
+export function bytesLoaded(op: Op): number {
   if (op.op === "msh") return op.k + 1;
   if (op.op === "load") return op.k + op.size;
   return op.op === "load-index" && op.near ? op.k + op.size : 0;

@@ -41,7 +41,7 @@ interface Run {
 function lookup({ keys, no }: Run, tables: HashTables): Ending {
   const goals = [...new Set(keys.values())];
   if (goals.length === 0) return { end: "jump", to: no };
-  const table = goals.length === 1 ? tables.add([...keys.keys()]) : undefined;
+  const table = goals.length === 1 ? tables.add([[...keys.keys()]])?.[0] : undefined;
   if (table !== undefined) return { end: "branch", test: { test: "probe", table }, yes: goals[0]!, no };
   const cases = [...keys].map(([key, to]) => ({ key, to })).sort((a, b) => a.key - b.key);
   return { end: "search", cases, no };

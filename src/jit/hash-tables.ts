@@ -11,22 +11,35 @@ export const MOST_CONSTANTS = 12288;
 const TRIES = 400;
 
 export class HashTables {
-  readonly #tables: HashTable[] = [];
+  readonly #tables = new Map<string, HashTable>();
   #slots = 0;
 
-  /** A table of at least one key; undefined when none without collisions was found in the room that is left. */
-  add(keys: readonly number[]): HashTable | undefined {
-    const table = perfectHash(keys, this.#slots, MOST_CONSTANTS - this.#slots);
-    if (table === undefined) return undefined;
-    this.#tables.push(table);
-    this.#slots += table.slots.length;
-    return table;
+  /**
+   * A table for each set of at least one key; equal sets share one.  Undefined, and nothing is added, when a table
+   * without collisions was not found in the room that is left.
+   */
+  add(sets: readonly (readonly number[])[]): HashTable[] | undefined {
+    const added = new Map<string, HashTable>();
+    let slots = this.#slots;
+    const found: HashTable[] = [];
+    for (const keys of sets) {
+      const name = keys.join();
+      const known = this.#tables.get(name) ?? added.get(name);
+      const table = known ?? perfectHash(keys, slots, MOST_CONSTANTS - slots);
+      if (table === undefined) return undefined;
+      if (known === undefined) slots += table.slots.length;
+      added.set(name, table);
+      found.push(table);
+    }
+    for (const [name, table] of added) this.#tables.set(name, table);
+    this.#slots = slots;
+    return found;
   }
 
   /** Slots of every table, one table behind the other. */
   constants(): Int32Array {
     const constants = new Int32Array(this.#slots);
-    for (const { at, slots } of this.#tables) constants.set(slots, at);
+    for (const { at, slots } of this.#tables.values()) constants.set(slots, at);
     return constants;
   }
 }

@@ -5,9 +5,11 @@
  * not in the source by number (contexts, tables, the slow paths) is a parameter of the code, so source and program
  * are the same text for everybody.
  *
- * Words of 32 bits are read through a DataView, which takes a fifth of the instructions that four bytes take.  A batch
- * makes one for its array; `match` makes one for an array that it is given twice in a row, keeps it, and reads bytes
- * otherwise: a view for every packet would cost more than it saves.  16 bits gain nothing by it.
+ * Words of 32 bits are read through a DataView, which takes a fifth of the instructions that four bytes take.  A
+ * batch makes one for its array; `match` makes one for an array that it is given twice in a row, keeps it until it
+ * is given another, and reads bytes otherwise: a view for every packet would cost more than it saves.  For 16 bits
+ * it saves nothing.  A view to the end of the buffer follows an array that grows; an array without bytes may be one
+ * that is detached or out of bounds, and gets none.
  *
  * Names in the code: b bytes, q a view of them, o offset of the packet, n bytes captured, c context, w length on the wire, a x m0..m15
  * the machine, y an indexed offset, f a slow result, T the hash tables, M scratch cells that a user's code can see.
@@ -95,7 +97,11 @@ export function printBatch(lowered: Lowered): string {
     '"use strict";',
     "return function batch(b, t, i, end, d, l, v) {",
     "  let matched = 0;",
-    ...(usesWords(lowered) ? ["  const q = new DataView(b.buffer, b.byteOffset, b.length);"] : []),
+    ...(usesWords(lowered)
+      ? [
+          "  const q = b.length > 0 ? new DataView(b.buffer, b.byteOffset, b.length) : new DataView(new ArrayBuffer(0));",
+        ]
+      : []),
     "  for (; i < end; i++) {",
     "    const o = t[2 * i], n = t[2 * i + 1];",
     ...(usesContext(lowered) ? ["    const c = d === undefined ? none : d(i);"] : []),
@@ -123,13 +129,18 @@ type Word = (at: string, order: Order) => string;
 const wordOfView: Word = (at, order) => `q.getInt32(${at}${order === "memory" ? ", true" : ""})`;
 const wordOfArray: Word = (at, order) => `${order}(q, b, ${at})`;
 
-/** What `match` needs for {@link wordOfArray}.  A view to the end of the buffer follows an array that grows. */
+/** What `match` needs for {@link wordOfArray}. */
 const WORDS: readonly string[] = [
   "var seen, view, last;",
   "function look(b) {",
-  "  if (b !== last) return void (last = b);",
+  "  if (b !== last || b.length === 0) {",
+  "    last = b;",
+  "    seen = undefined;",
+  "    return undefined;",
+  "  }",
+  "  view = new DataView(b.buffer, b.byteOffset);",
   "  seen = b;",
-  "  return (view = new DataView(b.buffer, b.byteOffset));",
+  "  return view;",
   "}",
   ...(["host", "memory"] as const).flatMap((order) => [
     `function ${order}(q, b, i) {`,

@@ -3,7 +3,8 @@
  *
  * The steps, in order: one block for each reachable basic block; empty blocks are jumped over and equal returns
  * become one; loaded bytes stay in memory order where no use minds; runs of equality tests become one lookup, and long
- * chains of them get a shortcut; bounds checks go where the dataflow needs them; a branch between two verdicts becomes a decision.
+ * chains of them get a shortcut; bounds checks go where the dataflow needs them; a branch between two verdicts becomes
+ * a decision.
  */
 import { BpfError } from "../base/errors.ts";
 import { ANCILLARY } from "../isa/ancillary.ts";

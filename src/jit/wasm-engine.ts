@@ -19,6 +19,7 @@ import {
   writeMetadata,
 } from "../program/arena.ts";
 import type { BatchFilter, Engine, PacketBatch, VerifiedProgram } from "../program/engine.ts";
+import { bitmapOf, indicesOf } from "../program/matches.ts";
 import { outsideBatch, slice } from "../program/outside.ts";
 import { NO_CONTEXT, type PacketContext } from "../program/packet-context.ts";
 import { LOAD_FAILED, loadPacket } from "../program/packet-load.ts";
@@ -26,6 +27,7 @@ import {
   compileModule,
   createMemory,
   instantiate,
+  isTrap,
   PAGE_BYTES,
   type WasmFunction,
   type WasmMemory,
@@ -95,21 +97,24 @@ export class WasmFilter implements BatchFilter {
 
   /** The verdict on packet i of an arena, which is not copied. */
   matchAt(arena: Arena, i: number): number {
-    if (this.#calls.busy) return new WasmFilter(this.#lowered).run(packetOf(arena, i), arena.context?.(i));
+    if (this.#isBusy(arena)) return this.#runOf(arena, i);
     const run = this.#prepared(arena, "run", false);
     const { layout, table, lengths } = arena;
     const length = table[2 * i + 1]!;
     const meta = arena.context === undefined ? NO_METADATA : layout.metadata + METADATA_BYTES * i;
-    return run(table[2 * i]!, length, lengths === undefined ? length : lengths[i]!, meta, i) >>> 0;
+    try {
+      return run(table[2 * i]!, length, lengths === undefined ? length : lengths[i]!, meta, i) >>> 0;
+    } catch (error) {
+      throw isTrap(error) ? (outsideBatch(arena, i, i + 1) ?? error) : error;
+    }
   }
 
   /** On an arena nothing is copied; `verdicts` may be the arena's own `output`. */
   runBatch(batch: PacketBatch, verdicts?: Uint32Array): number {
-    if (!(batch instanceof Arena) || this.#calls.busy) return this.#copyBatch(batch, verdicts);
+    if (!(batch instanceof Arena) || this.#isBusy(batch)) return this.#copyBatch(batch, verdicts);
     const matched = this.#runArena(batch, verdicts === undefined ? "count" : "verdicts");
-    if (verdicts !== undefined && verdicts.byteOffset !== batch.layout.output) {
-      verdicts.set(batch.output.subarray(0, batch.count));
-    }
+    const { output } = batch;
+    if (verdicts !== undefined && verdicts !== output) verdicts.set(output.subarray(0, batch.count));
     return matched;
   }
 
@@ -117,6 +122,7 @@ export class WasmFilter implements BatchFilter {
    * Numbers of the matching packets, ascending, in `indices` or the arena's `output`; returns how many there are.
    */
   matchIndices(arena: Arena, indices?: Uint32Array): number {
+    if (this.#isBusy(arena)) return indicesOf(this.#copiedVerdicts(arena), arena.count, indices ?? arena.output);
     const matched = this.#runArena(arena, "indices");
     indices?.set(arena.output.subarray(0, matched));
     return matched;
@@ -124,8 +130,10 @@ export class WasmFilter implements BatchFilter {
 
   /** Bit i % 8 of byte i / 8 is 1 when packet i matches, in `bitmap` or the arena's `output`; returns how many do. */
   matchBitmap(arena: Arena, bitmap?: Uint8Array): number {
-    const bytes = Math.ceil(arena.count / 8);
-    const own = new Uint8Array(arena.memory.buffer, arena.layout.output, bytes).fill(0);
+    const bitsOfArena = (): Uint8Array =>
+      new Uint8Array(arena.memory.buffer, arena.layout.output, Math.ceil(arena.count / 8));
+    if (this.#isBusy(arena)) return bitmapOf(this.#copiedVerdicts(arena), arena.count, bitmap ?? bitsOfArena());
+    const own = bitsOfArena().fill(0);
     const matched = this.#runArena(arena, "bitmap");
     bitmap?.set(own);
     return matched;
@@ -155,7 +163,7 @@ export class WasmFilter implements BatchFilter {
           out,
         );
       } catch (error) {
-        throw outsideBatch(arena, from, to) ?? error;
+        throw isTrap(error) ? (outsideBatch(arena, from, to) ?? error) : error;
       }
     }
     return matched;
@@ -197,16 +205,32 @@ export class WasmFilter implements BatchFilter {
 
   /** Any other batch: packet by packet, copied. */
   #copyBatch(batch: PacketBatch, verdicts: Uint32Array | undefined): number {
-    const { table, count, lengths } = batch;
+    const { count } = batch;
     let matched = 0;
     for (let i = 0; i < count; i++) {
-      const context = batch.context === undefined ? NO_CONTEXT : batch.context(i);
-      const packet = packetOf(batch, i);
-      const verdict = this.#runCopied(packet, context, lengths?.[i] ?? context.length ?? table[2 * i + 1]!);
+      const verdict = this.#runOf(batch, i);
       if (verdict !== 0) matched++;
       if (verdicts !== undefined) verdicts[i] = verdict;
     }
     return matched;
+  }
+
+  #copiedVerdicts(arena: Arena): Uint32Array {
+    const verdicts = new Uint32Array(arena.count);
+    this.#copyBatch(arena, verdicts);
+    return verdicts;
+  }
+
+  /** Packet i of a batch, copied. */
+  #runOf(batch: PacketBatch, i: number): number {
+    const context = batch.context === undefined ? NO_CONTEXT : batch.context(i);
+    const wire = batch.lengths?.[i] ?? context.length ?? batch.table[2 * i + 1]!;
+    return this.#runCopied(packetOf(batch, i), context, wire);
+  }
+
+  /** True while a user's function runs that was called from this filter, or from another on this arena. */
+  #isBusy(arena: Arena): boolean {
+    return this.#calls.busy || arena.busy;
   }
 
   #runCopied(packet: Uint8Array, context: PacketContext, wire: number): number {
@@ -318,11 +342,11 @@ class Calls {
       ancillary: (number, _ptr, length, row, a, x) => {
         const [bytes, start] = this.#at(number!);
         const context = this.#contextOf(number!);
-        this.busy = true;
+        this.#setBusy(true);
         try {
           return reader.read(row!, bytes, start, length!, context, a!, x!);
         } finally {
-          this.busy = false;
+          this.#setBusy(false);
         }
       },
       extension: (number, _ptr, length, call, a, x) => this.#extension(lowered, number!, length!, call!, a!, x!),
@@ -361,12 +385,17 @@ class Calls {
     state.x = x >>> 0;
     state.packet = start === 0 && length === bytes.length ? bytes : bytes.subarray(start, start + length);
     state.context = this.#contextOf(number);
-    this.busy = true;
+    this.#setBusy(true);
     try {
       const ended = run(state, instruction);
       return ended === undefined ? LOAD_FAILED : ended >>> 0;
     } finally {
-      this.busy = false;
+      this.#setBusy(false);
     }
+  }
+
+  #setBusy(busy: boolean): void {
+    this.busy = busy;
+    if (this.#batch instanceof Arena) this.#batch.busy = busy;
   }
 }

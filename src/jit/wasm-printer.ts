@@ -1,8 +1,8 @@
 /**
  * Prints lowered programs as WebAssembly functions.
  *
- * The body of a program is the same in both functions.  It reads the packet at offset `ptr`, leaves through the outermost
- * label, and its verdict is in a local that starts as 0: every failed check is one branch.
+ * The body of a program is the same in both functions.  It reads the packet at offset `ptr`, leaves through the
+ * outermost label, and its verdict is in a local that starts as 0: every failed check is one branch.
  *   run    one packet whose offset, length and metadata are parameters
  *   batch  a loop over a table of packets with the body inline: calls between functions are not inlined by V8
  */
@@ -62,12 +62,7 @@ function batch(e: Emitter): void {
   e.get("table");
   code.memory("i32.load", 4);
   e.set("len");
-  if (prefetch) {
-    e.get("table");
-    code.memory("i32.load", 8 * AHEAD);
-    code.memory("i32.load8_u", e.variant.packets);
-    code.op("drop");
-  }
+  if (prefetch) touchAhead(e);
   if (uses(e, "length")) {
     e.get("lengths");
     code.memory("i32.load", 0);
@@ -97,6 +92,22 @@ function batch(e: Emitter): void {
   code.close();
   code.close();
   e.get("matched");
+}
+
+/** Reads a byte of a later packet, where there is one. */
+function touchAhead(e: Emitter): void {
+  const { code } = e;
+  e.get("table");
+  code.constant(8 * AHEAD);
+  code.op("i32.add");
+  e.get("tableEnd");
+  code.op("i32.lt_u");
+  code.open("if");
+  e.get("table");
+  code.memory("i32.load", 8 * AHEAD);
+  code.memory("i32.load8_u", e.variant.packets);
+  code.op("drop");
+  code.close();
 }
 
 /** Writes what a batch keeps of the verdict. */

@@ -9,7 +9,7 @@
  *   0       16 u32 of header (see HEADER)
  *   64      one metadata record with nothing known, for batches without metadata
  *   128     a work area of 64,000 bytes for each user of the memory: hash tables and scratch cells of its filter
- *   then    table (8 a packet, and 8 spare entries), wire lengths (4), metadata (64), output (4), packet bytes
+ *   then    table (8 a packet), wire lengths (4), metadata (64), output (4), packet bytes
  */
 import { BpfError } from "../base/errors.ts";
 import { createMemory, PAGE_BYTES, type WasmMemory } from "../wasm/host.ts";
@@ -28,8 +28,6 @@ export const NO_METADATA = 64;
 export const WORK_AREA = 128;
 /** Bytes of one work area. */
 export const WORK_AREA_BYTES = 64000;
-/** Table entries behind the last packet that may be read (not used) ahead of time. */
-const SPARE_ENTRIES = 8;
 
 /** Bytes of one metadata record. */
 export const METADATA_BYTES = 64;
@@ -114,6 +112,8 @@ export class Arena implements PacketBatch {
   readonly workArea: number;
   /** The filter whose tables lie in the work area. */
   tenant: object | undefined;
+  /** True while a filter that runs on this arena has called a user's function: the work area is not free then. */
+  busy = false;
   /** What is known about packet i; there only when the arena keeps metadata.  One object, valid until the next call. */
   readonly context?: (i: number) => PacketContext;
   readonly #context: { -readonly [Field in keyof PacketContext]: PacketContext[Field] };
@@ -361,7 +361,7 @@ function layoutOf(bytes: number, packets: number, flags: number, users: number):
     at = here + size;
     return here;
   };
-  const table = place(8 * (packets + SPARE_ENTRIES));
+  const table = place(8 * packets);
   const lengths = place((flags & HAS_LENGTHS) === 0 ? 0 : 4 * packets);
   const metadata = place((flags & HAS_METADATA) === 0 ? 0 : METADATA_BYTES * packets);
   const output = place(4 * packets);

@@ -26,7 +26,10 @@ export interface VerifiedProgram {
 /** Many packets in one piece of memory. */
 export interface PacketBatch {
   readonly bytes: Uint8Array;
-  /** For packet i: offset in `bytes` at 2i, captured length in bytes at 2i + 1. */
+  /**
+   * For packet i: offset in `bytes` at 2i, captured length in bytes at 2i + 1.  A packet outside `bytes` is the caller's
+   * error: an engine that notices throws `bad-argument`, one that does not reads 0 or what lies there.
+   */
   readonly table: Uint32Array;
   /** Number of packets. */
   readonly count: number;

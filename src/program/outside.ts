@@ -18,7 +18,7 @@ export function slice(bytes: Uint8Array, offset: number, length: number): Uint8A
   return offset === 0 && length === bytes.length ? bytes : bytes.subarray(offset, offset + length);
 }
 
-/** The error, `bad-argument`, for the first of packets from..to-1 that lies outside a batch; undefined when none does. */
+/** The error, `bad-argument`, for the first of packets from..to-1 outside a batch; undefined when none is. */
 export function outsideBatch({ bytes, table }: PacketBatch, from: number, to: number): BpfError | undefined {
   for (let i = from; i < to; i++) {
     const [offset, length] = [table[2 * i]!, table[2 * i + 1]!];

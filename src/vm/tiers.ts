@@ -12,6 +12,7 @@ import { js } from "../jit/js-engine.ts";
 import { type WasmFilter, wasm } from "../jit/wasm-engine.ts";
 import { Arena } from "../program/arena.ts";
 import type { BatchFilter, Engine, Filter, PacketBatch, VerifiedProgram } from "../program/engine.ts";
+import { bitmapOf, indicesOf } from "../program/matches.ts";
 import { slice } from "../program/outside.ts";
 import type { PacketContext } from "../program/packet-context.ts";
 
@@ -120,24 +121,13 @@ class Tiered implements TieredFilter {
   matchIndices(batch: PacketBatch, indices: Uint32Array): number {
     const filter = this.#for(batch);
     if (filter.tier === "wasm" && batch instanceof Arena) return (filter as WasmFilter).matchIndices(batch, indices);
-    const verdicts = this.#verdictsOf(filter, batch);
-    let matched = 0;
-    for (let i = 0; i < batch.count; i++) if (verdicts[i] !== 0) indices[matched++] = i;
-    return matched;
+    return indicesOf(this.#verdictsOf(filter, batch), batch.count, indices);
   }
 
   matchBitmap(batch: PacketBatch, bitmap: Uint8Array): number {
     const filter = this.#for(batch);
     if (filter.tier === "wasm" && batch instanceof Arena) return (filter as WasmFilter).matchBitmap(batch, bitmap);
-    const verdicts = this.#verdictsOf(filter, batch);
-    let matched = 0;
-    bitmap.fill(0, 0, Math.ceil(batch.count / 8));
-    for (let i = 0; i < batch.count; i++) {
-      if (verdicts[i] === 0) continue;
-      bitmap[i >> 3]! |= 1 << (i & 7);
-      matched++;
-    }
-    return matched;
+    return bitmapOf(this.#verdictsOf(filter, batch), batch.count, bitmap);
   }
 
   #verdictsOf(filter: Filter, batch: PacketBatch): Uint32Array {

@@ -15,6 +15,7 @@ export interface WasmMemory {
 export type WasmFunction = (...values: number[]) => number;
 
 interface WasmHost {
+  readonly RuntimeError: new () => Error;
   readonly Memory: new (descriptor: { initial: number; maximum?: number; shared?: boolean }) => WasmMemory;
   readonly Module: new (bytes: Uint8Array) => object;
   readonly Instance: new (
@@ -34,6 +35,11 @@ function host(): WasmHost {
 /** A new memory of `pages` pages; a shared one (for workers) reserves address space up to `maximum` pages. */
 export function createMemory(pages: number, shared = false, maximum = 65536): WasmMemory {
   return new (host().Memory)(shared ? { initial: pages, maximum, shared } : { initial: pages });
+}
+
+/** True for the error of code that read outside its memory. */
+export function isTrap(error: unknown): boolean {
+  return error instanceof host().RuntimeError;
 }
 
 /** Compiles a module, synchronously. */

@@ -89,7 +89,7 @@ console.log(
     "interpreter runBatch": grown(() => {
       reference.runBatch(array, verdicts);
     }),
-    "a heap number a packet": grown(() => {
+    "an object a packet": grown(() => {
       for (let i = 0; i < BATCH; i++) heap[i] = { verdict: verdicts[i] };
     }),
   }),

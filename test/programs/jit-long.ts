@@ -1,4 +1,4 @@
-// Bundled and run by jit-long.test.ts: prints for each shape of long-programs.ts the tier that each engine's filter is
+// Bundled and run by jit-hosts.test.ts: prints for each shape of long-programs.ts the tier that each engine's filter is
 // on and the verdicts on packets of several lengths.
 import { packetContext } from "../../src/program/packet-context.ts";
 import { engineNamed } from "../../src/vm/tiers.ts";
