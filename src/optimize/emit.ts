@@ -78,9 +78,9 @@ function place(order: readonly Node[], { nodes }: Graph, homes: Homes): Placemen
   placements[0]!.arrivals.push({ from: undefined, edge: 0, state: start });
   for (const placement of placements) {
     const state = placement.place(homes);
-    for (const [edge, successor] of successors(placement.node).entries()) {
+    for (const successor of successors(placement.node)) {
       const next = of.get(successor)!;
-      next.arrivals.push({ from: placement, edge, state });
+      next.arrivals.push({ from: placement, edge: placement.next.length, state });
       placement.next.push(next);
     }
   }

@@ -277,20 +277,21 @@ export function successors(node: Node): readonly Node[] {
 /** Every node that the root reaches, each after all of its predecessors. */
 export function topological(root: Node): Node[] {
   const order: Node[] = [];
-  const seen = new Set<Node>([root]);
-  const stack: { node: Node; next: number }[] = [{ node: root, next: 0 }];
-  while (stack.length > 0) {
-    const top = stack.at(-1)!;
-    const children = successors(top.node);
-    if (top.next < children.length) {
-      const child = children[top.next++]!;
-      if (!seen.has(child)) {
-        seen.add(child);
-        stack.push({ node: child, next: 0 });
-      }
+  // By id: 1 for nodes met on the way down, 2 when all behind them is done.  Nothing behind a node is younger than it.
+  const state = new Uint8Array(root.id + 1);
+  const stack: Node[] = [root];
+  for (let node = stack.at(-1); node !== undefined; node = stack.at(-1)) {
+    if (state[node.id] === 0) {
+      state[node.id] = 1;
+      if (node.kind === "return") continue;
+      // The last one pushed goes first.
+      if (node.kind === "test" && state[node.no.id] === 0) stack.push(node.no);
+      const first = node.kind === "test" ? node.yes : node.next;
+      if (state[first.id] === 0) stack.push(first);
     } else {
-      order.push(top.node);
       stack.pop();
+      if (state[node.id] === 1) order.push(node);
+      state[node.id] = 2;
     }
   }
   return order.reverse();

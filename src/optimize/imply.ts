@@ -49,7 +49,8 @@ export function implyOnce({ nodes, root }: Graph): Graph {
   };
   const start = follow(root, NO_FACTS);
   arrive(start);
-  for (const [node, site] of sites) {
+  for (const node of order) {
+    const site = sites.get(node)!;
     if (site.facts === undefined || node.kind === "return") continue;
     site.edges = afterwards(node, site.facts);
     site.facts = undefined;

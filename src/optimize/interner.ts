@@ -3,7 +3,11 @@
  */
 
 interface Entry<T> {
-  readonly key: readonly [number, number, number, number, number];
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+  readonly d: number;
+  readonly e: number;
   readonly thing: T;
   /** The one before with the same hash. */
   readonly before: Entry<T> | undefined;
@@ -20,8 +24,7 @@ export class Interner<T> {
   find(a: number, b: number, c: number, d: number, e: number): T | undefined {
     let entry = this.#entries.get(hash(a, b, c, d, e));
     for (; entry !== undefined; entry = entry.before) {
-      const { key } = entry;
-      if (key[0] === a && key[1] === b && key[2] === c && key[3] === d && key[4] === e) return entry.thing;
+      if (entry.a === a && entry.b === b && entry.c === c && entry.d === d && entry.e === e) return entry.thing;
     }
     return undefined;
   }
@@ -29,7 +32,7 @@ export class Interner<T> {
   /** Keeps a thing that {@link find} did not know. */
   add(a: number, b: number, c: number, d: number, e: number, thing: T): T {
     const at = hash(a, b, c, d, e);
-    this.#entries.set(at, { key: [a, b, c, d, e], thing, before: this.#entries.get(at) });
+    this.#entries.set(at, { a, b, c, d, e, thing, before: this.#entries.get(at) });
     this.#count++;
     return thing;
   }

@@ -66,10 +66,6 @@ export class Machine {
     this.#homes = homes;
   }
 
-  get state(): State {
-    return { places: [...this.places], device: this.device };
-  }
-
   clone(): Machine {
     const copy = new Machine(this, this.#homes);
     copy.steps.push(...this.steps);

@@ -5,7 +5,7 @@
  * down, past loads that were done before.
  */
 import { CODE, type Opcode } from "../isa/opcodes.ts";
-import type { Node } from "./graph.ts";
+import type { Node, TestNode } from "./graph.ts";
 import { type Homes, isMove, Machine, PLACE_A, PLACE_X, PLACES, type State, type Step } from "./machine.ts";
 import type { Tail } from "./tail.ts";
 import type { Value } from "./value.ts";
@@ -49,16 +49,16 @@ export class Placement {
   /** Makes the steps; returns what the machine holds behind them. */
   place(homes: Homes): State {
     const { node, arrivals } = this;
-    const states = [...new Set(arrivals.map(({ state }) => state))];
-    const [first] = states as [State];
+    const states = distinctStates(arrivals);
+    const first = states[0]!;
     if (states.length === 1 || (node.kind === "return" && node.value.op === "const")) {
-      const { steps, state } = this.#adopt(generate(node, first, homes));
+      const { state } = this.#adopt(generate(node, first, homes));
       for (const { from, edge } of arrivals) if (from !== undefined) from.enters[edge] = 0;
-      return steps.length === 0 ? first : state;
+      return state;
     }
     const made = states.map((state) => generate(node, state, homes));
     const stepsFor = (state: State) => this.#adopt(made[states.indexOf(state)] ?? generate(node, state, homes));
-    const needing = states.filter((_, i) => made[i]!.machine.steps.length > 0);
+    const needing = states.filter((_, i) => made[i]!.steps.length > 0);
     const weakest = needing.length > 0 ? needing.reduce(meetStates) : first;
     stepsFor(weakest);
     let entered = this.#entries(weakest, states);
@@ -81,10 +81,10 @@ export class Placement {
     return held!;
   }
 
-  #adopt({ machine, branch }: Generated): Machine {
-    this.steps = machine.steps;
-    this.branch = branch;
-    return machine;
+  #adopt(generated: Generated): Generated {
+    this.steps = generated.steps;
+    this.branch = generated.branch;
+    return generated;
   }
 
   /** For each state the furthest position of the steps, made for `start`, at which it can enter; -1 for none. */
@@ -130,47 +130,66 @@ export class Placement {
   }
 }
 
-interface Generated {
-  readonly machine: Machine;
-  readonly branch: Branch | undefined;
+function distinctStates(arrivals: readonly Arrival[]): readonly State[] {
+  return arrivals.length === 1 ? [arrivals[0]!.state] : [...new Set(arrivals.map(({ state }) => state))];
 }
 
+interface Generated {
+  readonly steps: readonly Step[];
+  readonly branch: Branch | undefined;
+  readonly state: State;
+}
+
+const NO_STEPS: readonly Step[] = Object.freeze([]);
+
+/** The steps of a node for a path on which the machine holds `state`. */
 function generate(node: Node, state: State, homes: Homes): Generated {
+  if (node.kind === "test") return generateTest(node, state, homes);
+  if (node.kind === "return" && node.value.op === "const") return { steps: NO_STEPS, branch: undefined, state };
   const machine = new Machine(state, homes);
   switch (node.kind) {
     case "return":
-      if (node.value.op !== "const") machine.intoA(node.value);
-      return { machine, branch: undefined };
+      machine.intoA(node.value);
+      break;
     case "touch":
       machine.touch(node.value);
-      return { machine, branch: undefined };
+      break;
     case "let":
       machine.name(node.param, node.value);
-      return { machine, branch: undefined };
+      break;
     case "draw":
       machine.draw(node.value);
-      return { machine, branch: undefined };
+      break;
     case "device":
       machine.checkDevice(node.value, node.load as Value & { k: number });
-      return { machine, branch: undefined };
-    case "test": {
-      const { cond, left, right } = node;
-      if (right.op === "const") {
-        machine.intoA(left);
-        return { machine, branch: { code: BRANCH[`${cond}_k`], k: right.k, negated: false, a: left, x: undefined } };
-      }
-      const other = machine.clone();
-      machine.intoBoth(left, right);
-      other.intoBoth(right, left);
-      if (machine.steps.length <= other.steps.length) {
-        return { machine, branch: { code: BRANCH[`${cond}_x`], k: 0, negated: false, a: left, x: right } };
-      }
-      // left > right is the opposite of right >= left
-      const code = cond === "gt" ? CODE.jge_x : cond === "ge" ? CODE.jgt_x : BRANCH[`${cond}_x`];
-      const negated = cond === "gt" || cond === "ge";
-      return { machine: other, branch: { code, k: 0, negated, a: right, x: left } };
-    }
   }
+  return generated(machine, state, undefined);
+}
+
+function generateTest({ cond, left, right }: TestNode, state: State, homes: Homes): Generated {
+  if (right.op === "const") {
+    const branch = { code: BRANCH[`${cond}_k`], k: right.k, negated: false, a: left, x: undefined };
+    if (state.places[PLACE_A]!.includes(left)) return { steps: NO_STEPS, branch, state };
+    const machine = new Machine(state, homes);
+    machine.intoA(left);
+    return generated(machine, state, branch);
+  }
+  const machine = new Machine(state, homes);
+  const other = machine.clone();
+  machine.intoBoth(left, right);
+  other.intoBoth(right, left);
+  if (machine.steps.length <= other.steps.length) {
+    return generated(machine, state, { code: BRANCH[`${cond}_x`], k: 0, negated: false, a: left, x: right });
+  }
+  // left > right is the opposite of right >= left
+  const code = cond === "gt" ? CODE.jge_x : cond === "ge" ? CODE.jgt_x : BRANCH[`${cond}_x`];
+  const negated = cond === "gt" || cond === "ge";
+  return generated(other, state, { code, k: 0, negated, a: right, x: left });
+}
+
+/** States that hold the same stay one object. */
+function generated({ steps, places, device }: Machine, before: State, branch: Branch | undefined): Generated {
+  return { steps, branch, state: steps.length === 0 ? before : { places, device } };
 }
 
 const BRANCH = {
