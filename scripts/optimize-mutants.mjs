@@ -43,7 +43,7 @@ const MUTANTS = [
   ["facts.ts",    "adding does not wrap",                              "if (fact.high + k <= 0xffffffff) {", "if (fact.high >= 0) {"],
   ["facts.ts",    "bits shift the wrong way",                          "ones = fact.ones << k;", "ones = fact.ones >>> k;"],
   // Passes
-  ["imply.ts",    "decided tests lose their loads",                    "touches.push(value);", ""],
+  ["imply.ts",    "decided tests lose their loads",                    "touches = [...touches, value];", ""],
   ["imply.ts",    "the outcome is taken the other way round",          "const next = outcome ? to.yes : to.no;", "const next = outcome ? to.no : to.yes;"],
   ["restrict.ts", "restricting loses loads",                           "if (!covers(facts.proven, value.hazards)) made = nodes.touch(value, made, node.origin);", ""],
   ["chains.ts",   "chains are sorted past loads",                      "if (!harmless && !covers(proven, hazards)) {", "if (false) {"],

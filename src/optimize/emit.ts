@@ -26,7 +26,8 @@ export interface Draft {
   /** Distinct instructions: the program has at least as many. */
   readonly length: number;
   readonly usesMemory: boolean;
-  readonly placements: readonly Placement[];
+  /** Values with the instructions that keeping each in memory could save at most, those that could save most first. */
+  readonly keepable: readonly { readonly value: Value; readonly saved: number }[];
 }
 
 /** The program of a graph, or undefined where the machine's 16 cells and two registers do not suffice. */
@@ -78,6 +79,7 @@ function place(order: readonly Node[], { nodes }: Graph, homes: Homes): Placemen
   placements[0]!.arrivals.push({ from: undefined, edge: 0, state: start });
   for (const placement of placements) {
     const state = placement.place(homes);
+    placement.arrivals.length = 0; // their states are many
     for (const successor of successors(placement.node)) {
       const next = of.get(successor)!;
       next.arrivals.push({ from: placement, edge: placement.next.length, state });
@@ -110,6 +112,8 @@ function written(placements: readonly Placement[]): Draft {
       live |= 1 << PLACE_A;
       tail = tails.plain(CODE.ret_a, 0, undefined, node.origin);
     }
+    placement.live = new Array(steps.length + 1);
+    placement.tails = new Array(steps.length + 1);
     placement.live[steps.length] = live;
     placement.tails[steps.length] = tail;
     for (let at = steps.length - 1; at >= placement.entry; at--) {
@@ -128,11 +132,10 @@ function written(placements: readonly Placement[]): Draft {
     }
   }
   const root = placements[0]!;
-  return { first: root.tails[root.entry]!, length: tails.count, usesMemory, placements };
+  return { first: root.tails[root.entry]!, length: tails.count, usesMemory, keepable: keepable(placements) };
 }
 
-/** Values with the most instructions that keeping each in memory could save, those that could save most first. */
-export function worthKeeping({ placements }: Draft): { readonly value: Value; readonly saved: number }[] {
+function keepable(placements: readonly Placement[]): Draft["keepable"] {
   const found = new Map<Value, { times: number; steps: number; fewest: number }>();
   for (const { steps } of placements) {
     for (const [at, step] of steps.entries()) {

@@ -25,67 +25,72 @@ export const imply: Pass = {
 
 const MOST_ROUNDS = 6;
 
-/** Where an edge goes now, the values whose loads it still has to do, and what is known there. */
+/** Where an edge goes now, and the values whose loads it still has to do. */
 interface Edge {
   readonly to: Node;
   readonly touches: readonly Value[];
-  readonly facts: Facts;
 }
 
 /** What a round finds out about a node. */
 interface Site {
+  /** What is known on every path that came to it so far; dropped when the node is done. */
   facts: Facts | undefined;
-  edges: readonly Edge[] | undefined;
+  edges: readonly Edge[];
   made: Node;
 }
 
 export function implyOnce({ nodes, root }: Graph): Graph {
   const order = topological(root);
   const sites = new Map<Node, Site>();
-  for (const node of order) sites.set(node, { facts: undefined, edges: undefined, made: node });
-  const arrive = ({ to, facts }: Edge) => {
+  for (const node of order) sites.set(node, { facts: undefined, edges: NO_EDGES, made: node });
+  const go = (node: Node, facts: Facts): Edge => {
+    const { to, touches, known } = follow(node, facts);
     const site = sites.get(to)!;
-    site.facts = site.facts === undefined ? facts : site.facts.meet(facts);
+    site.facts = site.facts === undefined ? known : site.facts.meet(known);
+    return { to, touches };
   };
-  const start = follow(root, NO_FACTS);
-  arrive(start);
+  const start = go(root, NO_FACTS);
   for (const node of order) {
     const site = sites.get(node)!;
-    if (site.facts === undefined || node.kind === "return") continue;
-    site.edges = afterwards(node, site.facts);
+    if (site.facts !== undefined) site.edges = afterwards(node, site.facts, go);
     site.facts = undefined;
-    site.edges.forEach(arrive);
   }
   const touching = ({ to, touches }: Edge, origin: number): Node =>
     touches.reduceRight((next, value) => nodes.touch(value, next, origin), sites.get(to)!.made);
   for (const node of order.reverse()) {
     const site = sites.get(node)!;
-    if (site.edges === undefined) continue;
+    if (site.edges.length === 0) continue;
     let turn = 0;
-    site.made = nodes.rebuild(node, () => touching(site.edges![turn++]!, node.origin));
+    site.made = nodes.rebuild(node, () => touching(site.edges[turn++]!, node.origin));
   }
   return { nodes, root: touching(start, root.origin) };
 }
 
-/** The edges out of a node, past what is decided on them. */
-function afterwards(node: Exclude<Node, { kind: "return" }>, facts: Facts): Edge[] {
+const NO_EDGES: readonly Edge[] = Object.freeze([]);
+
+/** The edges out of a node, each with what is known on it. */
+function afterwards(node: Node, facts: Facts, go: (to: Node, facts: Facts) => Edge): readonly Edge[] {
   switch (node.kind) {
+    case "return":
+      return NO_EDGES;
     case "test": {
       const evaluated = facts.evaluated(node.left).evaluated(node.right);
-      return [follow(node.yes, evaluated.learned(node, true)), follow(node.no, evaluated.learned(node, false))];
+      return [go(node.yes, evaluated.learned(node, true)), go(node.no, evaluated.learned(node, false))];
     }
     case "let":
-      return [follow(node.next, facts.evaluated(node.value).named(node.param, node.value))];
+      return [go(node.next, facts.evaluated(node.value).named(node.param, node.value))];
     case "device":
-      return [follow(node.next, facts.evaluated(node.load))];
+      return [go(node.next, facts.evaluated(node.load))];
     default:
-      return [follow(node.next, facts.evaluated(node.value))];
+      return [go(node.next, facts.evaluated(node.value))];
   }
 }
 
+const NO_VALUES: readonly Value[] = Object.freeze([]);
+
 /** The first node behind `node` that the facts do not decide, and the loads that getting there stands for. */
-function follow(node: Node, facts: Facts): Edge {
-  const touches: Value[] = [];
+function follow(node: Node, facts: Facts): Edge & { readonly known: Facts } {
+  let touches = NO_VALUES;
   let to = node;
   let known = facts;
   for (;;) {
@@ -95,7 +100,7 @@ function follow(node: Node, facts: Facts): Edge {
       const next = outcome ? to.yes : to.no;
       for (const value of [to.left, to.right]) {
         if (covers(known.proven, value.hazards)) continue;
-        touches.push(value);
+        touches = [...touches, value];
         known = known.evaluated(value);
       }
       to = next;
@@ -103,5 +108,5 @@ function follow(node: Node, facts: Facts): Edge {
       to = to.next;
     } else break;
   }
-  return { to, touches, facts: known };
+  return { to, touches, known };
 }

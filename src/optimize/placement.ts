@@ -39,8 +39,8 @@ export class Placement {
   readonly next: Placement[] = [];
   readonly enters: number[] = [];
   /** For each position of the steps the places that are read from there on, as bits, and the instructions. */
-  readonly live: number[] = [];
-  readonly tails: Tail[] = [];
+  live: number[] = [];
+  tails: Tail[] = [];
 
   constructor(node: Node) {
     this.node = node;

@@ -7,7 +7,7 @@ import type { InstructionSet } from "../isa/instruction-set.ts";
 import { BPF_MAXINSNS } from "../isa/limits.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { expectedSteps, scratchIsWritten } from "./cost.ts";
-import { type Draft, draft, type Emitted, type Keeping, layOut, renames, worthKeeping } from "./emit.ts";
+import { type Draft, draft, type Emitted, type Keeping, layOut, renames } from "./emit.ts";
 import { type Graph, type Node, type Semantics, topological } from "./graph.ts";
 import { lift } from "./lift.ts";
 import type { Goal, PassReport } from "./optimize.ts";
@@ -71,7 +71,7 @@ export function search(
 
 /** A graph with nothing but parameters in scratch memory, on the track that met it first. */
 interface Tried extends Candidate {
-  readonly draft: Draft;
+  readonly keepable: Draft["keepable"];
 }
 
 /** The tracks of one lift.  They often meet, so every pass runs once on a graph and every graph is emitted once. */
@@ -111,7 +111,7 @@ class Workbench {
     let best = rival;
     const found = [...this.#tried.values()].filter((tried) => tried !== undefined);
     for (const tried of found.sort((a, b) => a.cost - b.cost)) {
-      const values = worthKeeping(tried.draft).slice(0, MOST_KEPT);
+      const values = tried.keepable.slice(0, MOST_KEPT);
       const sharing = renames(tried.graph);
       const saving = values.reduce((sum, { saved }) => sum + saved, sharing ? SHARING_COSTS : 0);
       if (best !== undefined && tried.cost - saving >= best.cost) continue;
@@ -145,7 +145,13 @@ class Workbench {
     if (emitted !== undefined) {
       const { length } = emitted.instructions;
       const cost = costOf(emitted.instructions, this.#goal);
-      tried = { graph, draft: made!, emitted, cost, report: [...report, { pass, before, after: length, kept: true }] };
+      tried = {
+        graph,
+        keepable: made!.keepable,
+        emitted,
+        cost,
+        report: [...report, { pass, before, after: length, kept: true }],
+      };
     }
     this.#tried.set(graph.root, tried);
     return tried;
