@@ -104,39 +104,38 @@ class Lifter {
   /** One state a place: slots in which the incoming paths differ become parameters. */
   join(): Node {
     const joins = joinPoints(this.#instructions, this.#does);
-    const incoming = new Map<number, { from: number; state: State }[]>([[0, [{ from: -1, state: this.#start() }]]]);
+    const incoming = new Map<number, State[]>([[0, [this.#start()]]]);
     const runs = new Map<number, Run>();
-    const entry = new Map<number, State>();
+    const merged = new Map<number, State>();
     for (let pc = 0; pc < this.#instructions.length; pc++) {
       const arriving = incoming.get(pc);
       if (arriving === undefined) continue;
-      const state = this.#merge(
-        pc,
-        arriving.map((edge) => edge.state),
-      );
-      entry.set(pc, state);
+      incoming.delete(pc);
+      const state = arriving.length === 1 ? arriving[0]! : this.#merge(pc, arriving);
+      if (arriving.length > 1) merged.set(pc, state);
       const run = this.#run(pc, state, (at) => at !== pc && joins.has(at));
       runs.set(pc, run);
       if (runs.size > this.#budget) throw new OverBudget();
       for (const target of this.#targets(run)) {
-        const list = incoming.get(target) ?? [];
-        list.push({ from: pc, state: run.state });
-        incoming.set(target, list);
+        const list = incoming.get(target);
+        if (list === undefined) incoming.set(target, [run.state]);
+        else list.push(run.state);
       }
     }
     const made = new Map<number, Node>();
-    for (const [pc, run] of [...runs].sort(([a], [b]) => b - a)) {
-      const next = this.#finish(run, (target) => this.#name(made.get(target)!, entry.get(target)!, run.state));
+    for (const pc of [...runs.keys()].reverse()) {
+      const run = runs.get(pc)!;
+      const next = this.#finish(run, (target) => this.#name(made.get(target)!, merged.get(target), run.state));
       made.set(pc, run.wrap(next));
     }
     return made.get(0)!;
   }
 
-  /** Lets for the parameters of `entry`, with what `state` holds in their slots. */
-  #name(node: Node, entry: State, state: State): Node {
+  /** Lets for the parameters of a merged state, with what `state` holds in their slots. */
+  #name(node: Node, merged: State | undefined, state: State): Node {
     let named = node;
-    for (let slot = 0; slot < SLOTS; slot++) {
-      const param = entry[slot];
+    for (let slot = 0; merged !== undefined && slot < SLOTS; slot++) {
+      const param = merged[slot];
       const value = state[slot];
       if (param === undefined || value === undefined || param === value) continue;
       named = this.nodes.let(param, value, named);
