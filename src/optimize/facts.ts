@@ -10,13 +10,51 @@ import type { Test } from "./graph.ts";
 import { ALWAYS_SAFE, type Hazards, join, meet as meetHazards } from "./hazards.ts";
 import { fill, isPowerOfTwo, type Value } from "./value.ts";
 
-/** `(v & mask) != value`, linked to those learned before. */
-interface Excluded {
-  readonly mask: number;
-  readonly value: number;
-  readonly before: Excluded | undefined;
-  readonly depth: number;
+/** Of values v: `(v & mask) != value`, in the order learned.  Lists with the same start share its storage. */
+class Exclusions {
+  readonly #masks: number[];
+  readonly #values: number[];
+  readonly length: number;
+
+  constructor(masks: number[], values: number[], length: number) {
+    this.#masks = masks;
+    this.#values = values;
+    this.length = length;
+  }
+
+  with(mask: number, value: number): Exclusions {
+    // Nothing was added behind the end of this list yet; the empty one belongs to everybody.
+    const shared = this.length > 0 && this.length === this.#masks.length;
+    const masks = shared ? this.#masks : this.#masks.slice(0, this.length);
+    const values = shared ? this.#values : this.#values.slice(0, this.length);
+    masks.push(mask);
+    values.push(value);
+    return new Exclusions(masks, values, masks.length);
+  }
+
+  /** The start that both have. */
+  common(other: Exclusions): Exclusions {
+    const most = Math.min(this.length, other.length);
+    let length = this.#masks === other.#masks ? most : 0;
+    while (
+      length < most &&
+      this.#masks[length] === other.#masks[length] &&
+      this.#values[length] === other.#values[length]
+    ) {
+      length++;
+    }
+    return length === this.length ? this : new Exclusions(this.#masks, this.#values, length);
+  }
+
+  /** True when one of those learned last says so. */
+  some(holds: (mask: number, value: number) => boolean): boolean {
+    const first = Math.max(0, this.length - MOST_EXCLUSIONS);
+    for (let i = this.length - 1; i >= first; i--) if (holds(this.#masks[i]!, this.#values[i]!)) return true;
+    return false;
+  }
 }
+
+const NOTHING_EXCLUDED = new Exclusions([], [], 0);
 
 export interface Fact {
   readonly low: number;
@@ -24,7 +62,7 @@ export interface Fact {
   /** Bits known to be 0, and to be 1. */
   readonly zeros: number;
   readonly ones: number;
-  readonly excluded: Excluded | undefined;
+  readonly excluded: Exclusions;
 }
 
 /** More facts than this are not kept along a path; the oldest goes. */
@@ -138,7 +176,7 @@ export class Facts {
     const own = this.#about(value);
     if (value.op === "const") return exactly(value.k);
     if (value.root === value || !("left" in value) || value.right.op !== "const") {
-      return own ?? { low: 0, high: value.max, zeros: ~value.bits, ones: 0, excluded: undefined };
+      return own ?? { low: 0, high: value.max, zeros: ~value.bits, ones: 0, excluded: NOTHING_EXCLUDED };
     }
     const derived = through(value.op, this.known(value.left), value.right.k, value);
     return own === undefined ? derived : both(own, derived);
@@ -167,34 +205,27 @@ export class Facts {
 
   /** True when an exclusion about the value, or about what it masks, rules `k` out. */
   #excludes(left: Value, k: number): boolean {
-    if (anyExclusion(this.#about(left), (e) => (k & e.mask) >>> 0 === e.value)) return true;
+    if (this.#about(left)?.excluded.some((mask, value) => (k & mask) >>> 0 === value)) return true;
     if (left.op !== "and" || left.right.op !== "const") return false;
-    const mask = left.right.k;
-    return anyExclusion(this.#about(left.left), (e) => (e.mask & ~mask) === 0 && (k & e.mask) >>> 0 === e.value);
+    const kept = left.right.k;
+    const fact = this.#about(left.left);
+    return fact?.excluded.some((mask, value) => (mask & ~kept) === 0 && (k & mask) >>> 0 === value) ?? false;
   }
 
   #someBit(left: Value, k: number): boolean {
-    return anyExclusion(this.#about(left), (e) => e.value === 0 && (e.mask & ~k) === 0);
+    return this.#about(left)?.excluded.some((mask, value) => value === 0 && (mask & ~k) === 0) ?? false;
   }
 }
 
 /** Nothing known.  Not a static field: tsc renames a class inside its own body before it has a value. */
 export const NO_FACTS = new Facts([], [], new Map(), ALWAYS_SAFE);
 
-function anyExclusion(fact: Fact | undefined, holds: (e: Excluded) => boolean): boolean {
-  let looked = 0;
-  for (let e = fact?.excluded; e !== undefined && looked < MOST_EXCLUSIONS; e = e.before, looked++) {
-    if (holds(e)) return true;
-  }
-  return false;
-}
-
 function outcomeKey({ cond, left, right }: Test): string {
   return `${cond}${left.id},${right.id}`;
 }
 
 function exactly(k: number): Fact {
-  return { low: k, high: k, zeros: ~k, ones: k, excluded: undefined };
+  return { low: k, high: k, zeros: ~k, ones: k, excluded: NOTHING_EXCLUDED };
 }
 
 /** The fact about `v` after `(v & mask) cond k` came out; a mask only comes with "eq". */
@@ -206,7 +237,7 @@ function narrowed(fact: Fact, cond: Test["cond"], k: number, mask: number, outco
         if (isPowerOfTwo(mask)) return narrowed(fact, "set", mask, mask, k === 0);
         if (mask === 0xffffffff && k === low) low++;
         if (mask === 0xffffffff && k === high) high--;
-        return settled(low, high, zeros, ones, excluding(fact, mask, k));
+        return settled(low, high, zeros, ones, fact.excluded.with(mask, k));
       }
       zeros |= mask & ~k;
       ones |= mask & k;
@@ -223,26 +254,19 @@ function narrowed(fact: Fact, cond: Test["cond"], k: number, mask: number, outco
     case "set":
       if (!outcome) zeros |= k;
       else if (isPowerOfTwo(k)) ones |= k;
-      else return settled(low, high, zeros, ones, excluding(fact, k, 0));
+      else return settled(low, high, zeros, ones, fact.excluded.with(k, 0));
   }
   // An excluded number is no bound.
-  for (let e = fact.excluded, n = 0; e !== undefined && low < high && n < MOST_EXCLUSIONS; n++) {
-    const next: Excluded | undefined = e.before;
-    if (e.mask === 0xffffffff && (e.value === low || e.value === high)) {
-      if (e.value === low) low++;
-      else high--;
-      e = fact.excluded;
-    } else e = next;
+  const isBound = (m: number, value: number) => m === 0xffffffff && (value === low || value === high);
+  for (let n = 0; low < high && n < MOST_EXCLUSIONS && fact.excluded.some(isBound); n++) {
+    if (fact.excluded.some((m, value) => m === 0xffffffff && value === low)) low++;
+    else high--;
   }
   return settled(low, high, zeros, ones, fact.excluded);
 }
 
-function excluding({ excluded: before }: Fact, mask: number, value: number): Excluded {
-  return { mask, value, before, depth: (before?.depth ?? 0) + 1 };
-}
-
 /** A fact with bounds and bits made consistent with each other. */
-function settled(low: number, high: number, zeros: number, ones: number, excluded: Excluded | undefined): Fact {
+function settled(low: number, high: number, zeros: number, ones: number, excluded: Exclusions): Fact {
   const hi = Math.min(high, ~zeros >>> 0);
   return { low: Math.max(low, ones >>> 0), high: hi, zeros: zeros | ~fill(hi), ones, excluded };
 }
@@ -254,18 +278,12 @@ function both(a: Fact, b: Fact): Fact {
 
 function either(a: Fact, b: Fact): Fact {
   if (a === b) return a;
-  let p = a.excluded;
-  let q = b.excluded;
-  while (p !== q) {
-    if ((p?.depth ?? 0) >= (q?.depth ?? 0)) p = p?.before;
-    else q = q?.before;
-  }
   return {
     low: Math.min(a.low, b.low),
     high: Math.max(a.high, b.high),
     zeros: a.zeros & b.zeros,
     ones: a.ones & b.ones,
-    excluded: p,
+    excluded: a.excluded.common(b.excluded),
   };
 }
 
@@ -322,5 +340,5 @@ function through(op: Exclude<Value["op"], "const">, fact: Fact, k: number, value
       break;
     default:
   }
-  return settled(low, high, zeros, ones, undefined);
+  return settled(low, high, zeros, ones, NOTHING_EXCLUDED);
 }

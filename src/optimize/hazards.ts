@@ -43,8 +43,8 @@ export function join(a: Hazards, b: Hazards): Hazards {
 
 /** Common to both: the lower level of each key that both have. */
 export function meet(a: Hazards, b: Hazards): Hazards {
-  if (a === b || b.everything) return a;
-  if (a.everything) return b;
+  if (a === b || b.everything || (a.levels.size === 0 && !a.everything)) return a;
+  if (a.everything || b.levels.size === 0) return b;
   if (contains(a, b)) return b;
   if (contains(b, a)) return a;
   const levels = new Map<string, number>();
@@ -57,8 +57,9 @@ export function meet(a: Hazards, b: Hazards): Hazards {
 
 /** True when `shown` implies every hazard of `wanted`. */
 export function covers(shown: Hazards, wanted: Hazards): boolean {
-  if (shown.everything) return true;
+  if (shown === wanted || shown.everything) return true;
   if (wanted.everything) return false;
+  if (wanted.levels.size === 0) return true;
   const end = shown.levels.get("end") ?? 0;
   for (const [key, level] of wanted.levels) {
     if ((shown.levels.get(key) ?? -1) >= level) continue;

@@ -104,31 +104,36 @@ class Lifter {
   /** One state a place: slots in which the incoming paths differ become parameters. */
   join(): Node {
     const joins = joinPoints(this.#instructions, this.#does);
-    const incoming = new Map<number, State[]>([[0, [this.#start()]]]);
-    const runs = new Map<number, Run>();
-    const merged = new Map<number, State>();
-    for (let pc = 0; pc < this.#instructions.length; pc++) {
-      const arriving = incoming.get(pc);
+    // By instruction: what the paths to it hold, what is known of all of them where they differ, and the run from there.
+    const { length } = this.#instructions;
+    const incoming: (State[] | undefined)[] = new Array(length);
+    const merged: (State | undefined)[] = new Array(length);
+    const runs: (Run | undefined)[] = new Array(length);
+    let count = 0;
+    incoming[0] = [this.#start()];
+    for (let pc = 0; pc < length; pc++) {
+      const arriving = incoming[pc];
       if (arriving === undefined) continue;
-      incoming.delete(pc);
+      incoming[pc] = undefined;
       const state = arriving.length === 1 ? arriving[0]! : this.#merge(pc, arriving);
-      if (arriving.length > 1) merged.set(pc, state);
+      if (arriving.length > 1) merged[pc] = state;
       const run = this.#run(pc, state, (at) => at !== pc && joins.has(at));
-      runs.set(pc, run);
-      if (runs.size > this.#budget) throw new OverBudget();
+      runs[pc] = run;
+      if (++count > this.#budget) throw new OverBudget();
       for (const target of this.#targets(run)) {
-        const list = incoming.get(target);
-        if (list === undefined) incoming.set(target, [run.state]);
+        const list = incoming[target];
+        if (list === undefined) incoming[target] = [run.state];
         else list.push(run.state);
       }
     }
-    const made = new Map<number, Node>();
-    for (const pc of [...runs.keys()].reverse()) {
-      const run = runs.get(pc)!;
-      const next = this.#finish(run, (target) => this.#name(made.get(target)!, merged.get(target), run.state));
-      made.set(pc, run.wrap(next));
+    const made: Node[] = new Array(length);
+    for (let pc = length - 1; pc >= 0; pc--) {
+      const run = runs[pc];
+      if (run === undefined) continue;
+      const next = this.#finish(run, (target) => this.#name(made[target]!, merged[target], run.state));
+      made[pc] = run.wrap(next);
     }
-    return made.get(0)!;
+    return made[0]!;
   }
 
   /** Lets for the parameters of a merged state, with what `state` holds in their slots. */
