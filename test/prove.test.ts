@@ -193,6 +193,13 @@ describe("limits", () => {
     expect(answer.result).toBe("unknown");
   });
 
+  test("where the solver does not answer, the paths do, and that is said", async () => {
+    const silent: SmtSolver = { name: "silent", run: async () => "unknown", close: () => undefined };
+    const [a, b] = [asm("ldh [4]; ldh [8]; ret #7"), asm("ldh [8]; ret #7")];
+    expect(await verifyEquivalence(a, b, { solver: silent })).toEqual({ result: "equal", by: "paths" });
+    expectDifferent(await verifyEquivalence(a, asm("ldh [6]; ret #7"), { solver: silent }), a, asm("ldh [6]; ret #7"));
+  });
+
   test("a program with an extension is refused", async () => {
     const isa = ISA.extend({ code: 0xf0, name: "count", run: () => undefined });
     const program = verify([stmt(0xf0), stmt(CODE.ret_k, 1)], { isa });
