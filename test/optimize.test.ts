@@ -158,6 +158,7 @@ describe("strict semantics", () => {
     ["IFINDEX without a device returns A", "ld #5; ld ifidx; ret #100"],
     ["IFINDEX behind a test", "ldb [0]; jeq #1, 0, 1; ret #7; ld ifidx; jeq #2, 0, 1; ret #9; ret #8"],
     ["HATYPE twice", "ld #3; ld hatype; ld #9; ld hatype; ret a"],
+    ["a load that fails between two that ask for the device", "ld #1; ld ifidx; ldh [8]; ld ifidx; ret #7"],
   ])("%s", (_name, text) => {
     const program = text.includes("jeq") ? deviceProgram() : asm(text.replaceAll("; ", "\n"));
     const { instructions } = optimize(program);

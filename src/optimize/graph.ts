@@ -7,7 +7,7 @@
  * accepting path behind them repeats.
  */
 import { CONDITION } from "../isa/semantics.ts";
-import { covers, EVERYTHING, type Hazards, join, meet } from "./hazards.ts";
+import { ALWAYS_SAFE, covers, EVERYTHING, type Hazards, join, meet } from "./hazards.ts";
 import { Interner } from "./interner.ts";
 import { isPowerOfTwo, showValue, type Value, Values } from "./value.ts";
 
@@ -124,7 +124,8 @@ export class Nodes {
   device(value: Value, load: Value, next: Node, origin = -1): Node {
     const known = this.#interned.find(KEY.device, value.id, load.id, next.id, 0);
     if (known !== undefined) return known;
-    const needs = value.hazards;
+    // Nothing is required: a path that has `load` already passes the node by, and `value` with it.
+    const needs = ALWAYS_SAFE;
     const params = next.params | value.params;
     const node: Node = {
       kind: "device",
