@@ -15,6 +15,7 @@ import {
   readCapture,
   readCaptureSync,
 } from "../src/capture/index.ts";
+import { createArena } from "../src/program/arena.ts";
 
 const LONG = process.env.CBPF_LONG === "1";
 const SEED = process.env.SEED === undefined ? {} : { seed: Number(process.env.SEED) };
@@ -167,6 +168,27 @@ describe.each(SAMPLES)("%s", (_, { file, ends, clean }) => {
           for (let i = 0; i < batch.count; i++) seen.push([...batch.data(i)]);
         }
         expect(seen).toEqual(whole.packets.map(({ data }) => data));
+
+        // the same read into memory, a chunk's length at a time
+        const arena = createArena({ bytes: 1 + (cuts[0] ?? 0), packets: batchSize, lengths: true });
+        const lengths = chunks.map(({ length }) => length).filter((length) => length > 0);
+        let at = 0;
+        let turn = 0;
+        const read = (target: Uint8Array): number => {
+          const part = file.subarray(at, at + Math.min(target.length, lengths[turn++ % lengths.length]!));
+          target.set(part);
+          at += part.length;
+          return part.length;
+        };
+        const inArena: number[][] = [];
+        for (const batch of readCaptureSync({ into: arena, read }).batches()) {
+          expect(arena.count).toBe(batch.count);
+          for (let i = 0; i < batch.count; i++) {
+            const offset = arena.table[2 * i]!;
+            inArena.push([...arena.bytes.subarray(offset, offset + arena.table[2 * i + 1]!)]);
+          }
+        }
+        expect(inArena).toEqual(seen);
 
         let n = 0;
         for await (const packet of readCapture(chunks, { batchSize })) expect([...packet.data]).toEqual(seen[n++]);

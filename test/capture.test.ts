@@ -2,8 +2,19 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { fromHex } from "../src/base/bytes.ts";
 import { BpfError } from "../src/base/errors.ts";
-import { type CaptureBatch, isGzip, type Packet, readCapture, readCaptureSync } from "../src/capture/index.ts";
+import {
+  type CaptureBatch,
+  type DirectSource,
+  isGzip,
+  type Packet,
+  type PacketMemory,
+  readCapture,
+  readCaptureSync,
+} from "../src/capture/index.ts";
+import { createArena } from "../src/program/arena.ts";
 import type { PacketBatch } from "../src/program/engine.ts";
+import { Program } from "../src/vm/program.ts";
+import { engineNamed } from "../src/vm/tiers.ts";
 
 /** What a packet is expected to be: time in ns, captured bytes as hex, length on the wire, link type, interface. */
 type Row = [timestamp: bigint, data: string, originalLength: number, linktype: number, interfaceId: number];
@@ -438,6 +449,62 @@ describe("reading", () => {
   ] as [string, () => Parameters<typeof readCapture>[0]][])("reads %s", async (_, source) => {
     const made: unknown = source();
     expect(await asyncRows(made as Parameters<typeof readCapture>[0])).toEqual(ROWS);
+  });
+
+  /** A source that gives at most `most` bytes a time, and never touches what it was not given. */
+  function direct(bytes: Uint8Array, into: PacketMemory, most: number): DirectSource {
+    let at = 0;
+    return {
+      into,
+      read(target) {
+        const part = bytes.subarray(at, at + Math.min(most, target.length));
+        target.set(part);
+        at += part.length;
+        return part.length;
+      },
+    };
+  }
+
+  test.each([1, 7, 64, 1 << 20])("reads straight into an arena, at most %i bytes a time", (most) => {
+    const arena = createArena({ bytes: 64, packets: 2, lengths: true });
+    const rows: Row[] = [];
+    for (const batch of readCaptureSync(direct(CAPTURE, arena, most)).batches()) {
+      expect(batch.memory).toBe(arena);
+      expect([arena.count, arena.bytes === batch.bytes, arena.table === batch.table]).toEqual([
+        batch.count,
+        true,
+        true,
+      ]);
+      for (let i = 0; i < batch.count; i++) {
+        expect([arena.table[2 * i + 1], arena.lengths[i]]).toEqual([batch.data(i).length, batch.lengths[i]]);
+        rows.push(rowOf(batch.packet(i)));
+      }
+    }
+    expect(rows).toEqual(ROWS);
+  });
+
+  test("a record that is larger than the arena makes it grow, by the bytes that arrive", () => {
+    const header = file("a1b2c3d4 0002 0004 00000000 00000000 00000000 00000001 00000000 00000000 00030d40 00030d40");
+    const bytes = new Uint8Array(header.length + 200_000).fill(7);
+    bytes.set(header);
+    const arena = createArena({ bytes: 4096, packets: 8 });
+    const [packet] = [...readCaptureSync(direct(bytes, arena, 5000))];
+    expect(packet!.data.length).toBe(200_000);
+    expect(packet!.data.every((byte) => byte === 7)).toBe(true);
+
+    const promised = createArena({ bytes: 4096, packets: 8 });
+    expect(() => [...readCaptureSync(direct(bytes.subarray(0, 3000), promised, 5000))]).toThrow(/ends 2976 bytes into/);
+    expect(promised.byteCapacity).toBe(4096);
+    const shared = createArena({ bytes: 4096, packets: 8, shared: true });
+    expect(() => [...readCaptureSync(direct(bytes, shared, 5000))]).toThrow(expect.objectContaining({ code: "limit" }));
+  });
+
+  test("a filter runs over the arena that a file is read into", () => {
+    const arena = createArena({ bytes: 4096, packets: 2, lengths: true });
+    const filter = Program.parse("ld #len\njgt #2, yes, no\nyes: ret #1\nno: ret #0").filter(engineNamed("wasm"));
+    const matched: number[] = [];
+    for (const _ of readCaptureSync(direct(CAPTURE, arena, 4096)).batches()) matched.push(filter.runBatch(arena));
+    expect(matched).toEqual([1, 0]); // 9 and 2 bytes on the wire; 1
   });
 
   test("a packet's bytes are a plain Uint8Array, not the Buffer they came in", () => {

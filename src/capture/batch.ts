@@ -79,14 +79,31 @@ export class Packet {
   }
 }
 
-/** Packets of one section and one link type, in one piece of memory. */
-export class CaptureBatch {
-  /** Holds every packet of the batch; a window of the source. */
-  bytes: Uint8Array = new Uint8Array(0);
+/**
+ * Memory that a file is read into and whose packets are listed there: an arena of program/arena.ts, which compiled
+ * filters run over without a copy, or anything of its shape.
+ */
+export interface PacketMemory {
+  /** Packet bytes. */
+  readonly bytes: Uint8Array;
   /** For packet i: offset in `bytes` at 2i, captured length in bytes at 2i + 1. */
   readonly table: Uint32Array;
+  /** Length on the wire of packet i; absent where it is not kept. */
+  readonly lengths?: Uint32Array;
+  /** Number of packets. */
+  count: number;
+  /** Makes room for at least so many bytes; contents stay, and `bytes`, `table` and `lengths` may be others then. */
+  reserve(room: { readonly bytes: number }): void;
+}
+
+/** Packets of one section and one link type, in one piece of memory. */
+export class CaptureBatch {
+  /** Holds every packet of the batch; a window of the source, or what the source reads into. */
+  bytes: Uint8Array = new Uint8Array(0);
+  /** For packet i: offset in `bytes` at 2i, captured length in bytes at 2i + 1. */
+  table: Uint32Array;
   /** Length on the wire of packet i. */
-  readonly lengths: Uint32Array;
+  lengths: Uint32Array;
   /** Timestamp words of packet i as they stand in the file; {@link timestamp} makes nanoseconds of them. */
   readonly timeHigh: Uint32Array;
   readonly timeLow: Uint32Array;
@@ -100,11 +117,20 @@ export class CaptureBatch {
   firstNumber = 1;
   /** LINKTYPE_* number of every packet in the batch. */
   linktype = 0;
+  /** What the file is read into, when the source says so: it holds the same packets, listed in the same table. */
+  readonly memory: PacketMemory | undefined;
+  /** Packets that fit. */
+  readonly capacity: number;
 
-  /** @param capacity  Packets that fit. */
-  constructor(capacity: number) {
-    this.table = new Uint32Array(2 * capacity);
-    this.lengths = new Uint32Array(capacity);
+  /**
+   * @param capacity  Packets that fit.
+   * @param memory    Whose table is filled; at most as many packets fit as there.
+   */
+  constructor(capacity: number, memory?: PacketMemory) {
+    this.memory = memory;
+    this.capacity = memory === undefined ? capacity : Math.min(capacity, memory.table.length >> 1);
+    this.table = memory?.table ?? new Uint32Array(2 * capacity);
+    this.lengths = memory?.lengths ?? new Uint32Array(capacity);
     this.timeHigh = new Uint32Array(capacity);
     this.timeLow = new Uint32Array(capacity);
     this.interfaceIds = new Uint32Array(capacity);
@@ -119,6 +145,12 @@ export class CaptureBatch {
   /** Nanoseconds since 1970-01-01 00:00 UTC of packet i. */
   timestamp(i: number): bigint {
     return this.interfaces[this.interfaceIds[i]!]!.clock(this.timeHigh[i]!, this.timeLow[i]!);
+  }
+
+  /** Cuts the captured bytes of every packet to `snaplen`; lengths on the wire stay. */
+  cut(snaplen: number): void {
+    const { table, count } = this;
+    for (let i = 1; i < 2 * count; i += 2) table[i] = Math.min(table[i]!, snaplen);
   }
 
   /** Packet i as an object that outlives the batch (its bytes live as long as the source leaves them alone). */

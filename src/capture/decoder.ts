@@ -6,11 +6,14 @@
 import { BpfError } from "../base/errors.ts";
 import type { CaptureBatch, CaptureHeader } from "./batch.ts";
 
-/** A stretch of the file. */
+/** A stretch of the file in memory. */
 export interface Window {
   readonly bytes: Uint8Array;
+  /** Of `bytes`, all of them. */
   readonly view: DataView;
-  /** Offset of byte 0 in the file. */
+  /** Where the stretch ends in `bytes`. */
+  readonly end: number;
+  /** File offset of byte 0; below 0 when the stretch begins further on. */
   readonly start: number;
 }
 

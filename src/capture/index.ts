@@ -1,5 +1,6 @@
 /** Capture files, read and written: the sub-path `cbpf/capture`. */
-export { CaptureBatch, type CaptureHeader, type CaptureInterface, Packet } from "./batch.ts";
+export { CaptureBatch, type CaptureHeader, type CaptureInterface, Packet, type PacketMemory } from "./batch.ts";
+export type { DirectSource } from "./into-memory.ts";
 export {
   type Capture,
   type ReadableStreamLike,

@@ -14,6 +14,9 @@ import { microseconds, nanoseconds } from "./timestamps.ts";
 
 export const PCAP_MAGIC = { microseconds: 0xa1b2c3d4, nanoseconds: 0xa1b23c4d, modified: 0xa1b2cd34 } as const;
 
+/** The low bits of the file header's last word are the link type, as in libpcap 1.10. */
+export const LINKTYPE_BITS = 0x03ff_ffff;
+
 const FILE_HEADER = 24;
 
 /** A file says with its version in which order a record holds its two lengths. */
@@ -37,7 +40,7 @@ export class PcapDecoder implements Decoder {
 
   decode(window: Window, at: number, batch: CaptureBatch): number {
     if (this.header === undefined) {
-      if (window.bytes.length - at < FILE_HEADER) return at;
+      if (window.end - at < FILE_HEADER) return at;
       this.readFileHeader(window, at);
       at += FILE_HEADER;
     }
@@ -47,19 +50,14 @@ export class PcapDecoder implements Decoder {
   }
 
   private readRecords(window: Window, at: number, batch: CaptureBatch): number {
-    const { view } = window;
+    const { view, end } = window;
     const { littleEndian, recordHeader, snaplen, maximum, lengthOrder } = this;
-    const { table, lengths, timeHigh, timeLow } = batch;
-    const end = view.byteLength;
-    const capacity = lengths.length;
+    const { table, lengths, timeHigh, timeLow, capacity } = batch;
     let n = batch.count;
-    this.wanted = 0;
+    let wanted = 0;
     while (n < capacity) {
-      if (end - at < recordHeader) {
-        this.wanted = recordHeader;
-        this.wantedFor = "a record header";
-        break;
-      }
+      wanted = recordHeader;
+      if (end - at < wanted) break;
       let captured = view.getUint32(at + 8, littleEndian);
       let original = view.getUint32(at + 12, littleEndian);
       if (lengthOrder !== "captured first" && (lengthOrder === "original first" || captured > original)) {
@@ -73,20 +71,20 @@ export class PcapDecoder implements Decoder {
           batch.firstNumber + n,
         );
       }
-      const size = recordHeader + captured;
-      if (end - at < size) {
-        this.wanted = size;
-        this.wantedFor = "a packet";
-        break;
-      }
+      wanted += captured;
+      if (end - at < wanted) break;
       table[2 * n] = at + recordHeader;
       table[2 * n + 1] = Math.min(captured, snaplen); // as libpcap does: the rest is passed over
       lengths[n] = original;
       timeHigh[n] = view.getUint32(at, littleEndian);
       timeLow[n] = view.getUint32(at + 4, littleEndian);
       n++;
-      at += size;
+      at += wanted;
+      wanted = 0;
     }
+    // Behind the loop, where it runs every time: V8 drops a loop's code when it leaves by a way it has not seen before.
+    this.wanted = wanted;
+    this.wantedFor = wanted > recordHeader ? "a packet" : "a record header";
     batch.count = n;
     return at;
   }
@@ -102,10 +100,10 @@ export class PcapDecoder implements Decoder {
     if (major === 543 || minor < 3) this.lengthOrder = "original first";
     else if (minor === 3) this.lengthOrder = "larger is original";
 
-    // The low 26 bits are the link type, as in libpcap 1.10; above them 0x04000000 says that the top four bits hold
-    // the length of the frame check sequence in 16-bit words.
+    // Above the link type 0x04000000 says that the top four bits hold the length of the frame check sequence in
+    // 16-bit words.
     const word = view.getUint32(at + 20, littleEndian);
-    const linktype = word & 0x03ff_ffff;
+    const linktype = word & LINKTYPE_BITS;
     this.snaplen = effectiveSnaplen(view.getUint32(at + 16, littleEndian), linktype);
     this.maximum = maximumPacketOf(linktype);
     if (magic === PCAP_MAGIC.modified) {

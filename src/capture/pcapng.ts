@@ -38,7 +38,7 @@ export const OPTION = { end: 0, ifName: 2, ifTsresol: 9, ifFcslen: 13, ifTsoffse
 const BLOCK_HEADER = 8;
 
 /** Bytes of a block without fields: type, length, length.  As much shows the byte order of a section header. */
-const SMALLEST_BLOCK = 12;
+export const SMALLEST_BLOCK = 12;
 
 /** Bytes of fixed fields behind the block header, by kind of packet block. */
 const ENHANCED_FIELDS = 20;
@@ -56,9 +56,8 @@ export class PcapngDecoder implements Decoder {
   private maximum = MAXIMUM_BLOCK;
 
   decode(window: Window, at: number, batch: CaptureBatch): number {
-    const { view } = window;
-    const end = view.byteLength;
-    const capacity = batch.lengths.length;
+    const { view, end } = window;
+    const { capacity } = batch;
     batch.interfaces = this.interfaces;
     this.wanted = 0;
     while (batch.count < capacity) {

@@ -5,6 +5,8 @@
  */
 import { BpfError } from "../base/errors.ts";
 import type { CaptureBatch, CaptureHeader, Packet } from "./batch.ts";
+import { ChunkReader } from "./from-chunks.ts";
+import { type DirectSource, readInto } from "./into-memory.ts";
 import { Scanner } from "./scanner.ts";
 
 export interface ReadOptions {
@@ -22,10 +24,10 @@ export interface ReadableStreamLike {
 }
 
 /** What {@link readCaptureSync} takes. */
-export type SyncSource = Uint8Array | Iterable<Uint8Array>;
+export type SyncSource = Uint8Array | Iterable<Uint8Array> | DirectSource;
 
 /** What {@link readCapture} takes. */
-export type Source = SyncSource | AsyncIterable<Uint8Array> | ReadableStreamLike;
+export type Source = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array> | ReadableStreamLike;
 
 /** An open capture; it can be iterated once, by packets or by batches. */
 export interface SyncCapture extends Iterable<Packet> {
@@ -44,10 +46,12 @@ export interface Capture extends AsyncIterable<Packet> {
 }
 
 /**
- * Reads a pcap or pcapng file that is at hand: its bytes, or an iterable of chunks of any size.
+ * Reads a pcap or pcapng file that is at hand: its bytes, an iterable of chunks of any size, or a function that reads
+ * into memory of the caller's choice, such as an arena, where compiled filters take the packets from.
  *
  * Packet bytes are views of the chunks.  They stay valid as long as the source leaves its chunks alone, so a source that
- * reads every chunk into the same buffer makes them valid until the next chunk.
+ * reads every chunk into the same buffer makes them valid until the next chunk; of a file that is read into memory they
+ * are valid until the next batch.
  *
  * Iterating throws {@link BpfError} `bad-capture` with `offset` and `packet` where the file is damaged, after every
  * packet in front of the damage.  A capture length that no packet can have is damage.
@@ -61,12 +65,14 @@ export interface Capture extends AsyncIterable<Packet> {
  * ```
  */
 export function readCaptureSync(source: SyncSource, options: ReadOptions = {}): SyncCapture {
-  const scanner = new Scanner(batchSize(options));
+  const scanner = new Scanner(batchSize(options), "into" in source ? source.into : undefined);
   const once = onlyOnce();
   function* batches() {
     once();
-    for (const chunk of isBytes(source) ? [source] : source) yield* scanner.push(chunk);
-    scanner.finish();
+    if ("into" in source) return yield* readInto(scanner, source);
+    const reader = new ChunkReader(scanner);
+    for (const chunk of isBytes(source) ? [source] : source) yield* reader.push(chunk);
+    reader.finish();
   }
   return {
     get header() {
@@ -80,8 +86,8 @@ export function readCaptureSync(source: SyncSource, options: ReadOptions = {}): 
 }
 
 /**
- * Reads a pcap or pcapng file from any source: a Node or web stream, an async iterable of chunks, or what
- * {@link readCaptureSync} takes.  Everything else is as there.  Leaving the loop early closes the source.
+ * Reads a pcap or pcapng file from any source: a Node or web stream, bytes, an iterable of chunks, asynchronous or not.
+ * Everything else is as for {@link readCaptureSync}.  Leaving the loop early closes the source.
  *
  * Waiting for every packet costs more than reading it: for speed, iterate `batches()`.
  *
@@ -89,11 +95,12 @@ export function readCaptureSync(source: SyncSource, options: ReadOptions = {}): 
  */
 export function readCapture(source: Source, options: ReadOptions = {}): Capture {
   const scanner = new Scanner(batchSize(options));
+  const reader = new ChunkReader(scanner);
   const once = onlyOnce();
   async function* batches() {
     once();
-    for await (const chunk of chunksOf(source)) yield* scanner.push(chunk);
-    scanner.finish();
+    for await (const chunk of chunksOf(source)) yield* reader.push(chunk);
+    reader.finish();
   }
   return {
     get header() {

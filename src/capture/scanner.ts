@@ -1,21 +1,17 @@
 /**
- * From chunks of any size to batches of packets.
+ * From a stretch of a file in memory to batches of packets; what comes first in the file says which decoder.
  *
- * Packets are decoded where they lie in the source's chunk.  Only a record that straddles chunks is copied, into memory
- * of its own that grows with the bytes that really arrive, never with what a length field promises.
+ * Packets are decoded where they lie.  How the file gets into memory is the business of from-chunks.ts and
+ * into-memory.ts, which also keep the record that a stretch ends in.
  */
 import { hex, readU32BE } from "../base/bytes.ts";
-import { BpfError } from "../base/errors.ts";
-import { CaptureBatch, type CaptureHeader } from "./batch.ts";
+import { CaptureBatch, type CaptureHeader, type PacketMemory } from "./batch.ts";
 import { type Decoder, damage, type Window } from "./decoder.ts";
 import { pcapDecoderFor } from "./pcap.ts";
 import { BLOCK, PcapngDecoder } from "./pcapng.ts";
 
-/** Bytes decoded as one window at most, so that offsets in it fit the batch's u32 table. */
-const WINDOW = 1 << 30;
-
-/** Bytes that a straddling record is given at first. */
-const FIRST_CARRY = 64 * 1024;
+/** Bytes that tell the format. */
+const MAGIC = 4;
 
 /** True for the first bytes of a gzip file (RFC 1952, 2.3.1); two are enough. */
 export function isGzip(bytes: Uint8Array): boolean {
@@ -23,78 +19,34 @@ export function isGzip(bytes: Uint8Array): boolean {
 }
 
 export class Scanner {
-  private readonly batch: CaptureBatch;
+  readonly batch: CaptureBatch;
   private decoder: Decoder | undefined;
-  /** File offset of the first byte that is neither decoded nor carried over. */
-  private position = 0;
-  /** Start of a record whose rest is in a later chunk: the first `carried` bytes of `carry`. */
-  private carry = new Uint8Array(0);
-  private carried = 0;
 
   /** @param batchSize  Packets in a batch at most. */
-  constructor(batchSize: number) {
-    this.batch = new CaptureBatch(batchSize);
+  constructor(batchSize: number, memory?: PacketMemory) {
+    this.batch = new CaptureBatch(batchSize, memory);
   }
 
   get header(): CaptureHeader | undefined {
     return this.decoder?.header;
   }
 
-  /** The batches that a chunk completes. */
-  *push(chunk: Uint8Array): Generator<CaptureBatch, void, undefined> {
-    if (!ArrayBuffer.isView(chunk) || !("subarray" in chunk) || chunk.BYTES_PER_ELEMENT !== 1) {
-      throw new BpfError("bad-argument", "a capture source gives something that is no Uint8Array");
-    }
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.carried > 0) {
-        at += this.addToCarry(chunk, at);
-        if (this.carried < this.wanted) return;
-        const whole = this.carry.subarray(0, this.carried);
-        const used = yield* this.scan(whole, this.position - this.carried);
-        // A whole record is used up; the beginning of one raised what is wanted.
-        if (used > 0) this.dropCarry();
-      } else {
-        const size = Math.min(WINDOW, chunk.length - at);
-        const window = new Uint8Array(chunk.buffer, chunk.byteOffset + at, size);
-        at += yield* this.scan(window, this.position);
-        if (at < chunk.length) at += this.addToCarry(chunk, at);
-      }
-    }
+  /** Bytes wanted in one piece, from where the last stretch was left. */
+  get wanted(): number {
+    return this.decoder === undefined ? MAGIC : this.decoder.wanted;
   }
 
-  /**
-   * Says that the file is over.
-   *
-   * @throws {BpfError} `bad-capture` when it ends inside a record.
-   */
-  finish(): void {
-    const offset = this.position - this.carried;
-    const { batch, decoder } = this;
-    if (decoder === undefined) throw damage(`file of ${this.position} bytes has no magic number`, 0, 1);
-    if (this.carried > 0) {
-      const what = `file ends ${this.carried} bytes into ${decoder.wantedFor} of ${decoder.wanted} bytes`;
-      throw damage(what, offset, batch.firstNumber);
-    }
-  }
-
-  private get wanted(): number {
-    return this.decoder === undefined ? 4 : this.decoder.wanted;
-  }
-
-  /** Decodes a window as far as it goes; returns the bytes used. */
-  private *scan(bytes: Uint8Array, start: number): Generator<CaptureBatch, number, undefined> {
+  /** Gives the batches of a stretch from offset `at` on; returns the offset of the first record that is not whole. */
+  *scan(window: Window, at: number): Generator<CaptureBatch, number, undefined> {
     const { batch } = this;
-    const window: Window = { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), start };
-    const fromCarry = this.carried > 0;
-    let at = 0;
     if (this.decoder === undefined) {
-      if (bytes.length < 4) return 0;
-      this.decoder = recognise(bytes);
+      if (window.end - at < MAGIC) return at;
+      this.decoder = recognise(window.bytes.subarray(at, at + MAGIC));
     }
-    const decoder = this.decoder;
+    const { decoder } = this;
+    const { memory } = batch;
     do {
-      batch.bytes = bytes;
+      batch.bytes = window.bytes;
       batch.count = 0;
       let failure: unknown;
       try {
@@ -102,38 +54,29 @@ export class Scanner {
       } catch (error) {
         failure = error;
       }
-      if (batch.count > 0) {
-        const { count } = batch;
+      const { count } = batch;
+      if (count > 0) {
+        if (memory !== undefined) memory.count = count;
         yield batch;
         batch.firstNumber += count;
         batch.count = 0;
       }
       if (failure !== undefined) throw failure;
     } while (decoder.wanted === 0);
-    if (!fromCarry) this.position += at;
     return at;
   }
 
-  /** Copies what the straddling record still lacks, as far as the chunk has it; returns the bytes taken. */
-  private addToCarry(chunk: Uint8Array, at: number): number {
-    const { carried } = this;
-    const taken = Math.min(Math.max(this.wanted - carried, 0), chunk.length - at);
-    const size = carried + taken;
-    if (size > this.carry.length) {
-      const grown = new Uint8Array(Math.min(this.wanted, Math.max(size, 2 * this.carry.length, FIRST_CARRY)));
-      grown.set(this.carry.subarray(0, carried));
-      this.carry = grown;
-    }
-    this.carry.set(chunk.subarray(at, at + taken), carried);
-    this.carried = size;
-    this.position += taken;
-    return taken;
-  }
-
-  /** Forgets the carried record; its memory stays with the packets that were handed out. */
-  private dropCarry(): void {
-    this.carry = new Uint8Array(0);
-    this.carried = 0;
+  /**
+   * Says that the file is over, `left` bytes behind offset `offset`, which is where the last stretch was left.
+   *
+   * @throws {BpfError} `bad-capture` when it ends inside a record.
+   */
+  finish(offset: number, left: number): void {
+    const { batch, decoder } = this;
+    if (decoder === undefined) throw damage(`file of ${left} bytes has no magic number`, 0, 1);
+    if (left === 0) return;
+    const what = `file ends ${left} bytes into ${decoder.wantedFor} of ${decoder.wanted} bytes`;
+    throw damage(what, offset, batch.firstNumber);
   }
 }
 

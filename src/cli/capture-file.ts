@@ -1,76 +1,84 @@
 /**
  * The CAPTURE arguments: files, compressed or not, and standard input, in batches and in constant memory.
  */
-import { readSync } from "node:fs";
+import { fstatSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { type Readable, Readable as ReadableStream } from "node:stream";
-import { createGunzip } from "node:zlib";
+import type { Readable } from "node:stream";
 import { BpfError } from "../base/errors.ts";
-import type { CaptureBatch } from "../capture/batch.ts";
-import { readCapture } from "../capture/read.ts";
+import type { CaptureBatch, PacketMemory } from "../capture/batch.ts";
+import { readCapture, readCaptureSync } from "../capture/read.ts";
 import { isGzip } from "../capture/scanner.ts";
 import { about } from "./command.ts";
+import { captureArena } from "./picker.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Bytes read at a time: large enough that the reader, not the system calls, sets the pace. */
-const CHUNK = 1 << 20;
+/** Bytes of a pipe, or of a compressed file, that are read at a time. */
+const CHUNK = 1 << 18;
 
 /**
  * The packets of a capture file in batches; a batch holds until the next one.
  *
- * @param memory  Where file chunks are read to, asked for every chunk; an arena's bytes, say.
+ * @param memory  What plain files are read into.
  * @throws {BpfError} `bad-capture` where the file is damaged, after every packet in front of the damage.
  */
 export async function* captureBatches(
   path: string,
   terminal: Terminal,
-  memory: () => Uint8Array = ownChunk(),
+  memory: PacketMemory = captureArena(),
 ): AsyncGenerator<CaptureBatch> {
   const name = path === "-" ? "standard input" : path;
   try {
-    yield* readCapture(await decompressed(path === "-" ? terminal.stdin : fileChunks(path, memory))).batches();
+    if (path === "-") yield* readCapture(await decompressed(terminal.stdin)).batches();
+    else yield* fileBatches(path, memory);
   } catch (error) {
     throw about(name, isZlibError(error) ? new BpfError("bad-capture", `damaged gzip data: ${error.message}`) : error);
   }
 }
 
-function ownChunk(): () => Uint8Array {
-  const chunk = new Uint8Array(CHUNK);
-  return () => chunk;
-}
-
-/**
- * A file in chunks, every one in the same memory.  Regular files are read synchronously: the data is most often in
- * the page cache, and a trip through the thread pool takes as long as a hundred packets.
- */
-async function* fileChunks(path: string, memory: () => Uint8Array): AsyncGenerator<Uint8Array> {
-  const file: FileHandle = await open(path);
+async function* fileBatches(path: string, memory: PacketMemory): AsyncGenerator<CaptureBatch> {
+  const file = await open(path);
   try {
-    const regular = (await file.stat()).isFile();
-    for (;;) {
-      const chunk = memory();
-      const bytesRead = regular
-        ? readSync(file.fd, chunk, 0, chunk.length, null)
-        : (await file.read(chunk, 0, chunk.length, null)).bytesRead;
-      if (bytesRead === 0) return;
-      yield chunk.subarray(0, bytesRead);
+    if (isPlain(file.fd)) {
+      // Read synchronously: the data is most often in the page cache, and a trip through the thread pool takes as long
+      // as a hundred packets.
+      yield* readCaptureSync({ into: memory, read: (target) => readSync(file.fd, target) }).batches();
+    } else {
+      yield* readCapture(await decompressed(chunksOf(file))).batches();
     }
   } finally {
     await file.close();
   }
 }
 
+/** True for a regular file that is not compressed. */
+function isPlain(fd: number): boolean {
+  if (!fstatSync(fd).isFile()) return false;
+  const start = new Uint8Array(2);
+  readSync(fd, start, 0, 2, 0);
+  return !isGzip(start);
+}
+
+/** A file in chunks, every one in the same memory. */
+async function* chunksOf(file: FileHandle): AsyncGenerator<Uint8Array> {
+  const chunk = new Uint8Array(CHUNK);
+  for (;;) {
+    const { bytesRead } = await file.read(chunk, 0, CHUNK, null);
+    if (bytesRead === 0) return;
+    yield chunk.subarray(0, bytesRead);
+  }
+}
 /** The chunks, uncompressed where they begin as gzip does. */
 async function decompressed(chunks: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
   const iterator = chunks[Symbol.asyncIterator]();
   const first = await iterator.next();
   const all = resumed(first, iterator);
   if (first.done || !isGzip(first.value)) return all;
+  const [{ Readable }, { createGunzip }] = await Promise.all([import("node:stream"), import("node:zlib")]);
   // The stream keeps what it is given for a while, and file chunks share one piece of memory: it gets copies.
   const copies = (async function* () {
     for await (const chunk of all) yield Buffer.from(chunk);
   })();
-  const source: Readable = ReadableStream.from(copies, { objectMode: false });
+  const source: Readable = Readable.from(copies, { objectMode: false });
   const gunzip = createGunzip({ chunkSize: CHUNK });
   source.on("error", (error) => gunzip.destroy(error));
   return source.pipe(gunzip);
