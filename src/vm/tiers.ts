@@ -79,6 +79,9 @@ class Tiered implements TieredFilter {
   #anywhere: Filter;
   #arena: Filter;
   #packets = 0;
+  /** Each is compiled when it is used: a capture that is read into an arena wants no JavaScript. */
+  #anywhereCompiled = false;
+  #arenaCompiled = false;
   #verdicts = new Uint32Array(0);
 
   constructor(program: VerifiedProgram, anywhere: readonly Tiers[], arena: readonly Tiers[]) {
@@ -89,20 +92,30 @@ class Tiered implements TieredFilter {
     this.#arena = this.#anywhere;
     this.#loaded.set("interpreter", this.#anywhere);
     this.run = (packet, context) => {
-      this.#count(1);
+      if (this.#pays(1)) this.#compileAnywhere();
       return this.#anywhere.run(packet, context);
     };
     this.match = (bytes, offset = 0, length = bytes.length - offset) => {
-      this.#count(1);
+      if (this.#pays(1)) this.#compileAnywhere();
       return matchSlice(this.#anywhere, bytes, offset, length);
     };
   }
 
   compile(): this {
-    if (this.#packets === Number.POSITIVE_INFINITY) return this;
-    this.#packets = Number.POSITIVE_INFINITY;
-    this.#anywhere = this.#first(this.#anywhereOrder);
+    this.#compileArena();
+    return this.#compileAnywhere();
+  }
+
+  #compileArena(): void {
+    if (this.#arenaCompiled) return;
+    this.#arenaCompiled = true;
     this.#arena = this.#first(this.#arenaOrder);
+  }
+
+  #compileAnywhere(): this {
+    if (this.#anywhereCompiled) return this;
+    this.#anywhereCompiled = true;
+    this.#anywhere = this.#first(this.#anywhereOrder);
     this.tier = this.#anywhere.tier as Tiers;
     const filter = this.#anywhere;
     this.run = (packet, context) => filter.run(packet, context);
@@ -137,15 +150,17 @@ class Tiered implements TieredFilter {
   }
 
   #for(batch: PacketBatch): Filter {
-    this.#count(batch.count);
-    const filter = batch instanceof Arena ? this.#arena : this.#anywhere;
+    const inArena = batch instanceof Arena;
+    if (this.#pays(batch.count)) inArena ? this.#compileArena() : this.#compileAnywhere();
+    const filter = inArena ? this.#arena : this.#anywhere;
     this.tier = filter.tier as Tiers;
     return filter;
   }
 
-  #count(packets: number): void {
+  /** Counts packets; true when there were enough for compiling to pay. */
+  #pays(packets: number): boolean {
     this.#packets += packets;
-    if (this.#packets > PACKETS_BEFORE_COMPILING && this.#packets !== Number.POSITIVE_INFINITY) this.compile();
+    return this.#packets > PACKETS_BEFORE_COMPILING;
   }
 
   /** The filter of the first tier that takes the program. */
