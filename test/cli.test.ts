@@ -343,9 +343,10 @@ describe("calls", () => {
 });
 
 test("the program itself: a pipe that closes early is no error", { timeout: 300_000 }, () => {
-  const dist = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+  const dist = fileURLToPath(new URL("../dist/bin/main.js", import.meta.url));
   const root = fileURLToPath(new URL("..", import.meta.url));
   execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.json"], { cwd: root });
+  execFileSync(process.execPath, [join(root, "scripts/bundle.mjs")]);
   const run = spawnSync(
     "sh",
     ["-c", `'${process.execPath}' '${dist}' run 'ret #-1' '${at("frames.pcap")}' | head -n 1`],
