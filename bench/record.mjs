@@ -12,7 +12,7 @@ export function machine() {
     date: new Date().toISOString().slice(0, 10),
     node: process.version,
     cpu: `${cpus()[0].model.trim()}, ${availableParallelism()} cores`,
-    kernel: release(),
+    kernel: release().split("-")[0],
     load: loadavg()[0].toFixed(1),
   };
 }

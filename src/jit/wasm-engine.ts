@@ -32,7 +32,7 @@ import {
   type WasmFunction,
   type WasmMemory,
 } from "../wasm/host.ts";
-import type { Lowered } from "./ir.ts";
+import type { Lowered, Op } from "./ir.ts";
 import { lower } from "./lower.ts";
 import { CELL_BYTES, type Import, importsOf, type Output, type Variant } from "./wasm-interface.ts";
 import { printModule } from "./wasm-printer.ts";
@@ -41,6 +41,7 @@ import { printModule } from "./wasm-printer.ts";
 const CHUNK = 2048;
 /** Arena bytes beyond which packets are touched ahead: about what a second-level cache holds. */
 const PREFETCH_BYTES = 4 << 20;
+const PACKET_LOADS: ReadonlySet<Op["op"]> = new Set<Op["op"]>(["load", "msh", "load-index", "far"]);
 /** Length of {@link WasmFilter}'s own memory in front of the packet. */
 const OWN_PACKET = WORK_AREA + WORK_AREA_BYTES;
 const OWN_VARIANT: Variant = Object.freeze({
@@ -71,6 +72,8 @@ interface Recent {
 export class WasmFilter implements BatchFilter {
   readonly tier = "wasm";
   readonly #lowered: Lowered;
+  /** False for programs that have no use of a packet's bytes: touching them ahead would be all that does. */
+  readonly #readsPackets: boolean;
   readonly #modules = new Map<string, object>();
   /** The functions on each arena, by variant. */
   readonly #onArena = new WeakMap<Arena, Map<string, WasmFunction>>();
@@ -82,6 +85,7 @@ export class WasmFilter implements BatchFilter {
 
   constructor(lowered: Lowered) {
     this.#lowered = lowered;
+    this.#readsPackets = lowered.blocks.some(({ ops }) => ops.some((op) => PACKET_LOADS.has(op.op)));
     this.#calls = new Calls(lowered);
     this.#module(OWN_VARIANT);
   }
@@ -141,7 +145,7 @@ export class WasmFilter implements BatchFilter {
 
   #runArena(arena: Arena, output: Output): number {
     const { layout, count, lengths } = arena;
-    const prefetch = arena.used > PREFETCH_BYTES;
+    const prefetch = this.#readsPackets && arena.used > PREFETCH_BYTES;
     const batch = this.#prepared(arena, output, prefetch);
     const lengthsAt = lengths === undefined ? layout.table + 4 : layout.lengths;
     const lengthStep = lengths === undefined ? 8 : 4;
