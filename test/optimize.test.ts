@@ -394,6 +394,28 @@ describe("lifting and emitting alone", () => {
     }
   });
 
+  test("paths that hold a test's two numbers in opposite registers", () => {
+    // Behind the load one path has A = v and X = 0, the other A = 0 and v in memory: jset takes either order.
+    const program = asm(`
+            jgt x, byte, first
+      first: jgt #185, draw, part
+      byte: ldxb 4*([27]&0xf)
+      draw: ld #rand
+      part: div #30
+            jgt #7, half, test
+      half: ldh [x + 34]
+      test: jge x, word, bits
+      word: ld [x + 31]
+      bits: jset x, add, end
+      add:  add #130
+      end:  ret a`);
+    for (const joins of ["split", "join"] as const) {
+      const lifted = lift(program, { joins, semantics: "strict", budget: 100 });
+      if ("refused" in lifted) throw new Error(lifted.refused);
+      expect(differences(program, emit(lifted.graph)!.instructions, 11, 400)).toEqual([]);
+    }
+  });
+
   test.each(["split", "join"] as const)("%s: the round trip keeps verdicts", (joins) => {
     const random = seeded(SEED + 5);
     for (let n = 0; n < (LONG ? 5000 : 200); n++) {
