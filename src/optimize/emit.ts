@@ -4,13 +4,13 @@
  * Nodes are placed in topological order (placement.ts).  Then, from the end, steps nobody needs are left out and equal
  * tails become one (tail.ts): that is a draft, and its cost is known.  Laying it out (layout.ts) gives the program.
  */
-import type { Opcode } from "../isa/opcodes.ts";
 import { CODE } from "../isa/opcodes.ts";
-import type { Instruction } from "../program/instruction.ts";
+import { type Instruction, stmt } from "../program/instruction.ts";
 import { type Graph, type Node, successors, topological, valuesOf } from "./graph.ts";
 import { layout } from "./layout.ts";
-import { type Homes, isMove, PLACE_A, PLACE_X, PLACES, type State, type Step, Unavailable } from "./machine.ts";
+import { type Homes, isMove, type State, type Step, Unavailable } from "./machine.ts";
 import { Placement } from "./placement.ts";
+import { EVERY_PLACE, PLACE_A, PLACE_X, PLACES } from "./places.ts";
 import { type Tail, Tails } from "./tail.ts";
 import type { Value } from "./value.ts";
 
@@ -51,14 +51,18 @@ export interface Keeping {
 /** As {@link emit}, without the layout. */
 export function draft(graph: Graph, keeping: Keeping): Draft | undefined {
   const order = topological(graph.root);
-  const homes = assignHomes(order, keeping);
-  if (homes === undefined) return undefined;
-  try {
-    return written(place(order, graph, homes));
-  } catch (reason) {
-    if (reason instanceof Unavailable) return undefined;
-    throw reason;
+  // A call sees every cell, so what else is put into one has to go again: first try to do without.
+  const calls = order.some((node) => node.kind === "call");
+  for (const parameters of calls ? [false, true] : [true]) {
+    const homes = assignHomes(order, keeping, parameters);
+    if (homes === undefined) continue;
+    try {
+      return written(place(order, graph, homes, calls));
+    } catch (reason) {
+      if (!(reason instanceof Unavailable)) throw reason;
+    }
   }
+  return undefined;
 }
 
 /** True when parameters are given other parameters' values, and could share their cells. */
@@ -67,10 +71,12 @@ export function renames({ root }: Graph): boolean {
 }
 
 /** Placements of the nodes, in their order. */
-function place(order: readonly Node[], { nodes }: Graph, homes: Homes): Placement[] {
+function place(order: readonly Node[], { nodes }: Graph, homes: Homes, calls: boolean): Placement[] {
   const zero = [nodes.values.constant(0)];
+  // Where calls see scratch memory, what it holds at the start has names; elsewhere nobody may read it.
+  const cell = (place: number) => (calls ? [nodes.values.result(-1, place)] : []);
   const start: State = {
-    places: Array.from({ length: PLACES }, (_, place) => (place < PLACE_A ? [] : zero)),
+    places: Array.from({ length: PLACES }, (_, place) => (place < PLACE_A ? cell(place) : zero)),
     device: false,
   };
   const of = new Map<Node, Placement>();
@@ -103,27 +109,27 @@ function written(placements: readonly Placement[]): Draft {
       if (branch.x !== undefined) live |= 1 << PLACE_X;
       const [first, second] = [next[0]!.tails[enters[0]!]!, next[1]!.tails[enters[1]!]!];
       const [yes, no] = branch.negated ? [second, first] : [first, second];
-      tail = tails.branch(branch.code, branch.k, yes, no, node.origin);
+      tail = tails.branch(stmt(branch.code, branch.k), yes, no, node.origin);
     } else if (node.kind !== "return") {
       tail = next[0]!.tails[enters[0]!]!;
     } else if (node.value.op === "const") {
-      tail = tails.plain(CODE.ret_k, node.value.k, undefined, node.origin);
+      tail = tails.plain(stmt(CODE.ret_k, node.value.k), undefined, node.origin);
     } else {
       live |= 1 << PLACE_A;
-      tail = tails.plain(CODE.ret_a, 0, undefined, node.origin);
+      tail = tails.plain(stmt(CODE.ret_a), undefined, node.origin);
     }
     placement.live = new Array(steps.length + 1);
     placement.tails = new Array(steps.length + 1);
     placement.live[steps.length] = live;
     placement.tails[steps.length] = tail;
     for (let at = steps.length - 1; at >= placement.entry; at--) {
-      const { code, k, reads, writes, effect } = steps[at]!;
+      const { code, k, reads, writes, effect, call } = steps[at]!;
       if (code !== undefined) {
-        const bit = 1 << writes!;
-        if ((live & bit) !== 0 || effect) {
-          live &= ~bit;
+        const bits = call === undefined ? 1 << writes! : EVERY_PLACE;
+        if ((live & bits) !== 0 || effect) {
+          live &= ~bits;
           for (const place of reads) live |= 1 << place;
-          tail = tails.plain(code, k, tail, node.origin);
+          tail = tails.plain(call?.instruction ?? stmt(code, k), tail, node.origin);
           usesMemory ||= isMemory(code);
         }
       }
@@ -171,29 +177,30 @@ function stepsBehind(steps: readonly Step[], last: number): number {
   return count;
 }
 
-function isMemory(code: Opcode): boolean {
+function isMemory(code: number): boolean {
   return code === CODE.st || code === CODE.stx || code === CODE.ld_mem || code === CODE.ldx_mem;
 }
 
 /** True for results that a reload may get cheaper than a recomputation. */
 function canBeKept({ value, code }: Step): boolean {
   if (value === undefined || code === undefined || isMove(code)) return false;
-  if (value.op === "const" || value.op === "length" || value.op === "ancillary") return false;
+  if (value.op === "const" || value.op === "length" || value.op === "ancillary" || value.op === "result") return false;
   return value.op !== "load" || value.anchor !== undefined;
 }
 
-/** A cell for each parameter and kept value. */
-function assignHomes(order: readonly Node[], { kept, shared }: Keeping): Homes | undefined {
+/** A cell for each kept value, and for each parameter and drawn number where these get any. */
+function assignHomes(order: readonly Node[], { kept, shared }: Keeping, parameters: boolean): Homes | undefined {
   const cells = new Map<Value, number>();
   let free = 0;
   const used = new Set<Value>();
-  for (const node of order) for (const value of valuesOf(node)) collectParams(value, used);
-  for (const node of order) {
+  const naming = parameters ? order : [];
+  for (const node of naming) for (const value of valuesOf(node)) collectParams(value, used);
+  for (const node of naming) {
     if (node.kind !== "let" || !used.has(node.param) || cells.has(node.param)) continue;
     const source = shared && node.value.op === "param" ? cells.get(node.value) : undefined;
     cells.set(node.param, source ?? free++);
   }
-  for (const node of order) if (node.kind === "draw") cells.set(node.value, free++);
+  for (const node of naming) if (node.kind === "draw") cells.set(node.value, free++);
   for (const value of kept) if (!cells.has(value)) cells.set(value, free++);
   return free > 16 ? undefined : { cells, free };
 }

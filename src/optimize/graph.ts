@@ -7,8 +7,10 @@
  * accepting path behind them repeats.
  */
 import { CONDITION } from "../isa/semantics.ts";
+import type { Instruction } from "../program/instruction.ts";
 import { ALWAYS_SAFE, covers, EVERYTHING, type Hazards, join, meet } from "./hazards.ts";
 import { Interner } from "./interner.ts";
+import { placeName } from "./places.ts";
 import { isPowerOfTwo, showValue, type Value, Values } from "./value.ts";
 
 /** Conditions of test nodes: the instruction set's. */
@@ -41,10 +43,24 @@ export type Node =
   | (Common & { readonly kind: "touch"; readonly value: Value; readonly next: Node })
   /** Names a value, so that paths which differ in it share what follows. */
   | (Common & { readonly kind: "let"; readonly param: Value; readonly value: Value; readonly next: Node })
-  /** Draws a random number; never dropped, moved or repeated. */
+  /** Draws a random number; never dropped, moved or repeated, nor done where it was not. */
   | (Common & { readonly kind: "draw"; readonly value: Value; readonly next: Node })
   /** Ends with verdict `value` when the packet has no device: an IFINDEX or HATYPE load while A is `value`. */
-  | (Common & { readonly kind: "device"; readonly value: Value; readonly load: Value; readonly next: Node });
+  | (Common & { readonly kind: "device"; readonly value: Value; readonly load: Value; readonly next: Node })
+  | CallNode;
+
+/**
+ * A user's instruction or ancillary load.  It sees A, X and all of M, may change them, the packet and the context, and
+ * may end the program: no value is known on both sides of it, and nothing moves past it.
+ */
+export type CallNode = Common & {
+  readonly kind: "call";
+  readonly instruction: Instruction;
+  /** What each place holds when it is called, and afterwards. */
+  readonly before: readonly Value[];
+  readonly after: readonly Value[];
+  readonly next: Node;
+};
 
 /** "strict": the same verdict on every packet.  "libpcap": a load that the verdict does not need may go or move. */
 export type Semantics = "strict" | "libpcap";
@@ -53,12 +69,14 @@ export type Semantics = "strict" | "libpcap";
 export const TOUCHES = 0x80000000 | 0;
 
 /** What starts the key of each kind of node; tests have their condition. */
-const KEY = { eq: 0, gt: 1, ge: 2, set: 3, return: 4, touch: 5, let: 6, draw: 7, device: 8 } as const;
+const KEY = { eq: 0, gt: 1, ge: 2, set: 3, return: 4, touch: 5, let: 6, draw: 7, device: 8, call: 9 } as const;
 
 export class Nodes {
   readonly values: Values;
   readonly semantics: Semantics;
   readonly #interned = new Interner<Node>();
+  /** Numbers of what places held in front of calls. */
+  readonly #befores = new Map<string, number>();
 
   constructor(semantics: Semantics, values = new Values()) {
     this.semantics = semantics;
@@ -116,8 +134,8 @@ export class Nodes {
   draw(value: Value, next: Node, origin = -1): Node {
     const known = this.#interned.find(KEY.draw, value.id, next.id, 0, 0);
     if (known !== undefined) return known;
-    const { needs, support, params } = next;
-    const node: Node = { kind: "draw", value, next, id: this.count, needs, support, params, origin };
+    const { support, params } = next;
+    const node: Node = { kind: "draw", value, next, id: this.count, needs: ALWAYS_SAFE, support, params, origin };
     return this.#interned.add(KEY.draw, value.id, next.id, 0, 0, node);
   }
 
@@ -125,20 +143,33 @@ export class Nodes {
     const known = this.#interned.find(KEY.device, value.id, load.id, next.id, 0);
     if (known !== undefined) return known;
     // Nothing is required: a path that has `load` already passes the node by, and `value` with it.
-    const needs = ALWAYS_SAFE;
-    const params = next.params | value.params;
+    const [needs, { support }, params] = [ALWAYS_SAFE, next, next.params | value.params];
+    const node: Node = { kind: "device", value, load, next, id: this.count, needs, support, params, origin };
+    return this.#interned.add(KEY.device, value.id, load.id, next.id, 0, node);
+  }
+
+  call(instruction: Instruction, before: readonly Value[], after: readonly Value[], next: Node, origin: number): Node {
+    const key = before.map(({ id }) => id).join();
+    const list = this.#befores.get(key) ?? this.#befores.size;
+    this.#befores.set(key, list);
+    const known = this.#interned.find(KEY.call, list, after[0]!.id, next.id, 0);
+    if (known !== undefined) return known;
+    const needs = before.reduce((all, { hazards }) => join(all, hazards), ALWAYS_SAFE);
+    const params = before.reduce((bits, value) => bits | value.params, next.params);
+    const { support } = next;
     const node: Node = {
-      kind: "device",
-      value,
-      load,
+      kind: "call",
+      instruction,
+      before,
+      after,
       next,
       id: this.count,
       needs,
-      support: next.support,
+      support,
       params,
       origin,
     };
-    return this.#interned.add(KEY.device, value.id, load.id, next.id, 0, node);
+    return this.#interned.add(KEY.call, list, after[0]!.id, next.id, 0, node);
   }
 
   /** The node with other successors; the same node when they are its own. */
@@ -169,6 +200,8 @@ export class Nodes {
         return this.draw(node.value, next, node.origin);
       case "device":
         return this.device(node.value, node.load, next, node.origin);
+      case "call":
+        return this.call(node.instruction, node.before, node.after, next, node.origin);
     }
   }
 
@@ -265,7 +298,7 @@ export function bitOf(root: Value): number {
 
 /** True when the hazards are loads of plain packet bytes: what libpcap's own optimizer feels free to drop. */
 function onlyLoads(hazards: Hazards): boolean {
-  for (const key of hazards.levels.keys()) if (key === "device" || key.startsWith("divisor")) return false;
+  for (const key of hazards.levels.keys()) if (key.startsWith("device") || key.startsWith("divisor")) return false;
   return true;
 }
 
@@ -305,6 +338,8 @@ export function valuesOf(node: Node): readonly Value[] {
       return [node.left, node.right];
     case "device":
       return [node.value, node.load];
+    case "call":
+      return node.before;
     default:
       return [node.value];
   }
@@ -343,7 +378,17 @@ function showNode(node: Node, to: (node: Node) => string): string {
       return `draw ${showValue(node.value)}, ${to(node.next)}`;
     case "device":
       return `device or return ${showValue(node.value)}, ${to(node.next)}`;
+    case "call":
+      return `call${node.origin}(${showBefore(node)}), ${to(node.next)}`;
   }
+}
+
+/** What the places hold, but for scratch cells that are as they were at the start. */
+function showBefore({ before }: CallNode): string {
+  return before
+    .map((value, place) => (value.op === "result" && value.call < 0 ? "" : `${placeName(place)} = ${showValue(value)}`))
+    .filter((text) => text !== "")
+    .join(", ");
 }
 
 const SIGN: Readonly<Record<Condition, string>> = { eq: "==", gt: ">", ge: ">=", set: "&" };

@@ -7,6 +7,7 @@
  *   at<address>  `level` bytes can be read at an address that may lie in the NET or LL area
  *   divisor<v>   v is not 0
  *   device       the packet has a device
+ * What a user's instruction can change (where the areas are, the device) holds since a place in the program, `@n`.
  * The same sets say what a program is certain to require later (anticipated) and what a path has shown (proven).
  */
 

@@ -81,6 +81,13 @@ function afterwards(node: Node, facts: Facts, go: (to: Node, facts: Facts) => Ed
       return [go(node.next, facts.evaluated(node.value).named(node.param, node.value))];
     case "device":
       return [go(node.next, facts.evaluated(node.load))];
+    case "call":
+      return [
+        go(
+          node.next,
+          node.before.reduce((known, value) => known.evaluated(value), facts),
+        ),
+      ];
     default:
       return [go(node.next, facts.evaluated(node.value))];
   }

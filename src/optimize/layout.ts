@@ -7,7 +7,7 @@
  * the place behind a branch, and later stand-ins for the same target are shared while they are in reach.
  */
 import { CODE } from "../isa/opcodes.ts";
-import { type Instruction, jump, stmt } from "../program/instruction.ts";
+import { type Instruction, stmt } from "../program/instruction.ts";
 import { isReturn, type Tail } from "./tail.ts";
 
 const REACH = 255;
@@ -45,7 +45,7 @@ export function layout(first: Tail, copyReturns: boolean): { instructions: Instr
     return standIns[id] !== 0 && up - standIns[id]! <= REACH ? up - standIns[id]! : undefined;
   };
   const standIn = (target: Tail) => {
-    if (copyReturns && isReturn(target)) write(stmt(target.code, target.k), target.origin);
+    if (copyReturns && isReturn(target)) write(target.instruction, target.origin);
     else write(stmt(CODE.ja, instructions.length - place[target.id]!), target.origin);
     standIns[target.id] = instructions.length;
   };
@@ -55,12 +55,12 @@ export function layout(first: Tail, copyReturns: boolean): { instructions: Instr
     }
     for (const tail of block.tails.toReversed()) {
       const { next, otherwise } = tail;
-      if (otherwise === undefined) write(stmt(tail.code, tail.k), tail.origin);
+      if (otherwise === undefined) write(tail.instruction, tail.origin);
       else {
         // Two stand-ins at most go in between, so anything within REACH - 2 stays in reach.
         if (reach(next!, 2) === undefined) standIn(next!);
         if (reach(otherwise, 2) === undefined) standIn(otherwise);
-        write(jump(tail.code, tail.k, reach(next!, 0)!, reach(otherwise, 0)!), tail.origin);
+        write({ ...tail.instruction, jt: reach(next!, 0)!, jf: reach(otherwise, 0)! }, tail.origin);
       }
       if (tail.id !== COPY) place[tail.id] = instructions.length;
     }

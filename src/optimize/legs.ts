@@ -98,6 +98,9 @@ function rewritten(nodes: Nodes, root: Node, from: Value, to: Value): Node | und
         break;
       case "device":
         made = nodes.device(value(node.value), node.load, visit(node.next), node.origin);
+        break;
+      case "call":
+        made = nodes.call(node.instruction, node.before.map(value), node.after, visit(node.next), node.origin);
     }
     memo.set(node, made);
     return made;

@@ -3,22 +3,26 @@
  *
  * Where paths join, `"split"` goes on with each path's own values, and registers vanish; `"join"` names the values
  * that differ, which never makes more nodes than the program has branches.  Registers that nothing reads any more
- * (found by a backward pass) keep nothing apart.
+ * (found by a backward pass) keep nothing apart.  A user's instruction reads every place and leaves new values in all.
  */
-import { isAncillaryOffset } from "../isa/ancillary.ts";
+import { type AncillaryRow, ancillaryAt } from "../isa/ancillary.ts";
 import { type InstructionSet, ISA } from "../isa/instruction-set.ts";
 import type { Does } from "../isa/opcodes.ts";
 import { CONDITION } from "../isa/semantics.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { type Graph, type Node, Nodes, type Semantics } from "./graph.ts";
+import { PLACE_A as A, EVERY_PLACE, PLACES, PLACE_X as X } from "./places.ts";
 import type { Value } from "./value.ts";
 
-/** Slots of a machine state: M[0]..M[15], then A, then X. */
-const A = 16;
-const X = 17;
-const SLOTS = 18;
+interface State {
+  /** What each place holds; undefined where nothing reads it any more. */
+  readonly places: readonly (Value | undefined)[];
+  /** Index of the instruction since which the packet and its context are as they are, see value.ts. */
+  readonly since: number;
+}
 
-type State = readonly (Value | undefined)[];
+/** What an instruction does; "call" for a user's. */
+type Action = Does | { readonly kind: "call" } | { readonly kind: "ancillary"; readonly row: AncillaryRow };
 
 export type Lifted = { readonly graph: Graph } | { readonly refused: string };
 
@@ -34,18 +38,12 @@ export interface LiftOptions {
 
 export function lift(instructions: readonly Instruction[], options: LiftOptions): Lifted {
   const isa = options.isa ?? ISA;
-  const does: Does[] = [];
+  const does: Action[] = [];
   for (const [i, insn] of instructions.entries()) {
-    const row = isa.known(insn.code);
-    if (row === undefined) return { refused: `instruction ${i} is an extension` };
-    if (row.does.kind === "jump" && insn.k >= instructions.length) return { refused: `instruction ${i} jumps back` };
-    if (row.does.kind === "packet" && row.does.at === "abs" && isAncillaryOffset(insn.k)) {
-      const ancillary = isa.ancillary(insn.k);
-      if (ancillary !== undefined && !("does" in ancillary)) {
-        return { refused: `instruction ${i} is an ancillary extension` };
-      }
-    }
-    does.push(row.does);
+    const action = actionOf(insn, isa);
+    if (action === undefined) return { refused: `instruction ${i} is in no instruction set that was given` };
+    if (action.kind === "jump" && insn.k >= instructions.length) return { refused: `instruction ${i} jumps back` };
+    does.push(action);
   }
   try {
     const lifter = new Lifter(instructions, does, options);
@@ -57,11 +55,18 @@ export function lift(instructions: readonly Instruction[], options: LiftOptions)
   }
 }
 
+function actionOf(insn: Instruction, isa: InstructionSet): Action | undefined {
+  if (isa.isExtension(insn)) return { kind: "call" };
+  const does = isa.known(insn.code)?.does;
+  const row = does?.kind === "packet" && does.at === "abs" ? ancillaryAt(insn.k) : undefined;
+  return row === undefined ? does : { kind: "ancillary", row };
+}
+
 class OverBudget extends Error {}
 
 /** What a straight run of instructions does before it branches or ends. */
 interface Run {
-  /** Wraps what follows in the run's touches, draws and device checks. */
+  /** Wraps what follows in the run's touches, draws, device checks and calls. */
   readonly wrap: (next: Node) => Node;
   readonly state: State;
   /** Index of the branch, jump or return, or of the join that the run came to; undefined when the run always fails. */
@@ -73,15 +78,18 @@ interface Run {
 class Lifter {
   readonly nodes: Nodes;
   readonly #instructions: readonly Instruction[];
-  readonly #does: readonly Does[];
+  readonly #does: readonly Action[];
   readonly #live: Int32Array;
+  /** True when a user's instruction is among them, which sees all of M. */
+  readonly #calls: boolean;
   readonly #budget: number;
 
-  constructor(instructions: readonly Instruction[], does: readonly Does[], options: LiftOptions) {
+  constructor(instructions: readonly Instruction[], does: readonly Action[], options: LiftOptions) {
     this.nodes = options.nodes ?? new Nodes(options.semantics);
     this.#instructions = instructions;
     this.#does = does;
-    this.#live = liveSlots(instructions, does);
+    this.#live = livePlaces(instructions, does);
+    this.#calls = does.some(({ kind }) => kind === "call");
     this.#budget = options.budget;
   }
 
@@ -101,7 +109,7 @@ class Lifter {
     return visit(0, this.#start());
   }
 
-  /** One state a place: slots in which the incoming paths differ become parameters. */
+  /** One state an instruction: places in which the incoming paths differ become parameters. */
   join(): Node {
     const joins = joinPoints(this.#instructions, this.#does);
     // By instruction: what the paths to it hold, what is known of all of them where they differ, and the run from there.
@@ -136,12 +144,12 @@ class Lifter {
     return made[0]!;
   }
 
-  /** Lets for the parameters of a merged state, with what `state` holds in their slots. */
+  /** Lets for the parameters of a merged state, with what `state` holds in their places. */
   #name(node: Node, merged: State | undefined, state: State): Node {
     let named = node;
-    for (let slot = 0; merged !== undefined && slot < SLOTS; slot++) {
-      const param = merged[slot];
-      const value = state[slot];
+    for (let place = 0; merged !== undefined && place < PLACES; place++) {
+      const param = merged.places[place];
+      const value = state.places[place];
       if (param === undefined || value === undefined || param === value) continue;
       named = this.nodes.let(param, value, named);
     }
@@ -151,23 +159,32 @@ class Lifter {
   #merge(pc: number, states: readonly State[]): State {
     const live = this.#live[pc]!;
     const merged: (Value | undefined)[] = [];
-    for (let slot = 0; slot < SLOTS; slot++) {
-      const first = states[0]![slot];
-      if ((live & (1 << slot)) === 0) merged.push(undefined);
-      else if (states.every((state) => state[slot] === first)) merged.push(first);
-      else merged.push(this.nodes.values.param(Math.max(...states.map((state) => state[slot]?.max ?? 0))));
+    for (let place = 0; place < PLACES; place++) {
+      const first = states[0]!.places[place];
+      if ((live & (1 << place)) === 0) merged.push(undefined);
+      else if (states.every(({ places }) => places[place] === first)) merged.push(first);
+      else merged.push(this.nodes.values.param(Math.max(...states.map(({ places }) => places[place]?.max ?? 0))));
     }
-    return merged;
+    const [{ since }] = states as readonly [State];
+    return { places: merged, since: states.every((state) => state.since === since) ? since : pc };
   }
 
+  /** Scratch cells that calls can see hold 0 at the start; which instructions may read them is another matter. */
   #start(): State {
-    return Array.from({ length: SLOTS }, () => this.nodes.values.constant(0));
+    const { values } = this.nodes;
+    const cell = (place: number) => (this.#calls ? values.result(-1, place) : values.constant(0));
+    return {
+      places: Array.from({ length: PLACES }, (_, place) => (place < A ? cell(place) : values.constant(0))),
+      since: 0,
+    };
   }
 
   #key(pc: number, state: State): string {
     const live = this.#live[pc]!;
-    let key = String(pc);
-    for (let slot = 0; slot < SLOTS; slot++) if ((live & (1 << slot)) !== 0) key += `,${state[slot]?.id}`;
+    let key = `${pc},${state.since}`;
+    for (let place = 0; place < PLACES; place++) {
+      if ((live & (1 << place)) !== 0) key += `,${state.places[place]?.id}`;
+    }
     return key;
   }
 
@@ -175,96 +192,89 @@ class Lifter {
   #run(start: number, entry: State, stop: (pc: number) => boolean): Run {
     const { nodes } = this;
     const { values } = nodes;
-    const state = [...entry];
+    const places = [...entry.places];
+    let { since } = entry;
     const wraps: ((next: Node) => Node)[] = [];
-    const wrap = (next: Node) => wraps.reduceRight((node, around) => around(node), next);
+    const ended = (end: number | undefined, stopped = false): Run => ({
+      wrap: (next) => wraps.reduceRight((node, around) => around(node), next),
+      state: { places, since },
+      end,
+      stopped,
+    });
     const touch = (value: Value, pc: number) => {
       if (value.hazards.levels.size > 0) wraps.push((next) => nodes.touch(value, next, pc));
     };
     for (let pc = start; ; pc++) {
-      if (stop(pc)) return { wrap, state, end: pc, stopped: true };
-      const { k } = this.#instructions[pc]!;
+      if (stop(pc)) return ended(pc, true);
+      const instruction = this.#instructions[pc]!;
+      const { k } = instruction;
       const does = this.#does[pc]!;
-      const a = state[A] ?? values.constant(0);
-      const x = state[X] ?? values.constant(0);
+      const a = places[A] ?? values.constant(0);
+      const x = places[X] ?? values.constant(0);
       switch (does.kind) {
         case "imm":
-          state[does.dst === "a" ? A : X] = values.constant(k);
+          places[does.dst === "a" ? A : X] = values.constant(k);
           break;
         case "length":
-          state[does.dst === "a" ? A : X] = values.length();
+          places[does.dst === "a" ? A : X] = values.length(since);
           break;
         case "move":
-          state[does.dst === "a" ? A : X] = does.dst === "a" ? x : a;
+          places[does.dst === "a" ? A : X] = does.dst === "a" ? x : a;
           break;
         case "load-mem":
-          state[does.dst === "a" ? A : X] = state[k];
+          places[does.dst === "a" ? A : X] = places[k];
           break;
         case "store-mem":
-          state[k] = does.src === "a" ? a : x;
+          places[k] = does.src === "a" ? a : x;
           break;
         case "neg":
-          state[A] = values.negate(a);
+          places[A] = values.negate(a);
           break;
         case "alu": {
           const right = does.src === "k" ? values.constant(k) : x;
-          if ((does.op === "div" || does.op === "mod") && right.op === "const" && right.k === 0) {
-            return { wrap, state, end: undefined, stopped: false };
-          }
-          state[A] = values.alu(does.op, a, right);
+          if ((does.op === "div" || does.op === "mod") && right.op === "const" && right.k === 0)
+            return ended(undefined);
+          places[A] = values.alu(does.op, a, right);
           // Folding may lose the division, never the effect of its divisor.
           if (does.op === "div" || does.op === "mod") touch(values.alu("div", a, right), pc);
           break;
         }
         case "msh":
         case "packet": {
-          if (does.kind === "packet" && does.at === "abs" && isAncillaryOffset(k)) {
-            this.#ancillary(k, state, wraps, pc);
-            break;
-          }
-          const indirect = does.kind === "packet" && does.at === "ind";
-          const base = indirect ? x : does.kind === "msh" && isAncillaryOffset(k) ? values.constant(0) : undefined;
-          const load = values.load(base, k, does.kind === "msh" ? 1 : does.size);
-          if (load === undefined) return { wrap, state, end: undefined, stopped: false };
+          const base = does.kind === "packet" && does.at === "ind" ? x : undefined;
+          const load = values.load(base, k, does.kind === "msh" ? 1 : does.size, since);
+          if (load === undefined) return ended(undefined);
           touch(load, pc);
-          if (does.kind === "packet") state[A] = load;
-          else state[X] = values.alu("lsh", values.alu("and", load, values.constant(15)), values.constant(2));
+          if (does.kind === "packet") places[A] = load;
+          else places[X] = values.alu("lsh", values.alu("and", load, values.constant(15)), values.constant(2));
+          break;
+        }
+        case "ancillary": {
+          const { kind } = does.row.does;
+          if (kind === "xor-x") places[A] = values.alu("xor", a, x);
+          else if (kind === "nlattr" || kind === "nlattr-nest") places[A] = values.nlattr(k, a, x, since);
+          else if (kind === "random") {
+            const value = values.random(pc);
+            wraps.push((next) => nodes.draw(value, next, pc));
+            places[A] = value;
+          } else {
+            const value = values.ancillary(k, since);
+            if (a.op === "const" && a.k === 0) touch(value, pc);
+            else if (kind === "device") wraps.push((next) => nodes.device(a, value, next, pc));
+            places[A] = value;
+          }
+          break;
+        }
+        case "call": {
+          const before = places.map((value) => value ?? values.constant(0)); // none is undefined: a call reads them all
+          const after = before.map((_, place) => values.result(pc, place));
+          wraps.push((next) => nodes.call(instruction, before, after, next, pc));
+          places.splice(0, PLACES, ...after);
+          since = pc + 1;
           break;
         }
         default:
-          return { wrap, state, end: pc, stopped: false };
-      }
-    }
-  }
-
-  #ancillary(k: number, state: (Value | undefined)[], wraps: ((next: Node) => Node)[], pc: number): void {
-    const { nodes } = this;
-    const { values } = nodes;
-    const a = state[A] ?? values.constant(0);
-    const x = state[X] ?? values.constant(0);
-    const kind = ISA.ancillary(k)! as { does: { kind: string } };
-    switch (kind.does.kind) {
-      case "xor-x":
-        state[A] = values.alu("xor", a, x);
-        return;
-      case "nlattr":
-      case "nlattr-nest":
-        state[A] = values.nlattr(k, a, x);
-        return;
-      case "random": {
-        const value = values.random(pc);
-        wraps.push((next) => nodes.draw(value, next, pc));
-        state[A] = value;
-        return;
-      }
-      default: {
-        const value = values.ancillary(k);
-        if (a.op === "const" && a.k === 0) {
-          if (value.hazards.levels.size > 0) wraps.push((next) => nodes.touch(value, next, pc));
-        } else if (kind.does.kind === "device") {
-          wraps.push((next) => nodes.device(a, value, next, pc));
-        }
-        state[A] = value;
+          return ended(pc);
       }
     }
   }
@@ -278,10 +288,10 @@ class Lifter {
     const { k } = this.#instructions[run.end]!;
     const does = this.#does[run.end]!;
     const targets = this.#targets(run);
-    const a = run.state[A] ?? values.constant(0);
+    const a = run.state.places[A] ?? values.constant(0);
     switch (does.kind) {
       case "branch": {
-        const right = does.src === "k" ? values.constant(k) : (run.state[X] ?? values.constant(0));
+        const right = does.src === "k" ? values.constant(k) : (run.state.places[X] ?? values.constant(0));
         if (a.op === "const" && right.op === "const") return go(targets[CONDITION[does.cond](a.k, right.k) ? 0 : 1]!);
         return nodes.test(does.cond, a, right, go(targets[0]!), go(targets[1]!), run.end);
       }
@@ -308,14 +318,18 @@ class Lifter {
   }
 }
 
-/** For each instruction the slots that are read before they are written, as bits. */
-function liveSlots(instructions: readonly Instruction[], does: readonly Does[]): Int32Array {
+/** For each instruction the places that are read before they are written, as bits. */
+function livePlaces(instructions: readonly Instruction[], does: readonly Action[]): Int32Array {
   const live = new Int32Array(instructions.length + 1);
   const bitA = 1 << A;
   const bitX = 1 << X;
   for (let pc = instructions.length - 1; pc >= 0; pc--) {
     const { jt, jf, k, code } = instructions[pc]!;
     const d = does[pc]!;
+    if (d.kind === "call") {
+      live[pc] = EVERY_PLACE;
+      continue;
+    }
     const row = ISA.known(code)!;
     let after = live[pc + 1]!;
     if (d.kind === "branch") after = live[pc + 1 + jt]! | live[pc + 1 + jf]!;
@@ -327,8 +341,8 @@ function liveSlots(instructions: readonly Instruction[], does: readonly Does[]):
     if (row.reads.includes("A")) after |= bitA;
     if (row.reads.includes("X")) after |= bitX;
     if (d.kind === "load-mem") after |= 1 << k;
-    if (d.kind === "packet" && d.at === "abs" && isAncillaryOffset(k)) {
-      const { kind } = (ISA.ancillary(k) as { does: { kind: string } }).does;
+    if (d.kind === "ancillary") {
+      const { kind } = d.row.does;
       if (kind === "device" || kind.startsWith("nlattr") || kind === "xor-x") after |= bitA;
       if (kind.startsWith("nlattr") || kind === "xor-x") after |= bitX;
     }
@@ -338,7 +352,7 @@ function liveSlots(instructions: readonly Instruction[], does: readonly Does[]):
 }
 
 /** Instructions that more than one other reaches. */
-function joinPoints(instructions: readonly Instruction[], does: readonly Does[]): Set<number> {
+function joinPoints(instructions: readonly Instruction[], does: readonly Action[]): Set<number> {
   const arrivals = new Uint16Array(instructions.length + 1);
   arrivals[0] = 1;
   for (const [pc, { jt, jf, k }] of instructions.entries()) {

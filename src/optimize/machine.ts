@@ -8,12 +8,9 @@ import { ANCILLARY } from "../isa/ancillary.ts";
 import { SKF_AD_OFF } from "../isa/limits.ts";
 import { CODE, type Opcode } from "../isa/opcodes.ts";
 import type { AluOp } from "../isa/semantics.ts";
+import type { CallNode } from "./graph.ts";
+import { PLACE_A, PLACE_X, PLACES } from "./places.ts";
 import { COMMUTATIVE, headerLengthOf, type Value } from "./value.ts";
-
-/** Places: M[0]..M[15], A, X, as bit numbers. */
-export const PLACE_A = 16;
-export const PLACE_X = 17;
-export const PLACES = 18;
 
 /** Which values each place holds. */
 export type Holding = readonly (readonly Value[])[];
@@ -26,7 +23,7 @@ export interface State {
 
 /** One instruction, or none (`code` undefined) where only a name is added. */
 export interface Step {
-  readonly code: Opcode | undefined;
+  readonly code: number | undefined;
   readonly k: number;
   readonly reads: readonly number[];
   readonly writes: number | undefined;
@@ -36,14 +33,17 @@ export interface Step {
   readonly effect: boolean;
   /** Where only a name is added: what the place must hold to get it. */
   readonly renames?: Value;
+  /** A user's instruction: reads and writes every place. */
+  readonly call?: CallNode;
 }
 
 /** A value that can not be brought back: a parameter that no place holds any more. */
 export class Unavailable extends Error {}
 
 /** Thrown often while ways are tried; one object saves making its stack each time. */
-const UNAVAILABLE = new Unavailable("no place holds the value");
+export const UNAVAILABLE = new Unavailable("no place holds the value");
 
+const ALL: readonly number[] = Array.from({ length: PLACES }, (_, place) => place);
 const NOTHING: readonly Value[] = Object.freeze([]);
 
 export interface Homes {
@@ -82,7 +82,7 @@ export class Machine {
     if (this.holds(PLACE_A, value)) return;
     const cell = this.#cellOf(value);
     if (this.holds(PLACE_X, value)) this.#step(CODE.txa, 0, [PLACE_X], PLACE_A, value);
-    else if (value.op === "const") this.#step(CODE.ld_imm, value.k, [], PLACE_A, value);
+    else if (immediate(value) !== undefined) this.#step(CODE.ld_imm, immediate(value)!, [], PLACE_A, value);
     else if (cell !== undefined) this.#step(CODE.ld_mem, cell, [cell], PLACE_A, value);
     else {
       this.#compute(value);
@@ -93,7 +93,7 @@ export class Machine {
   /** Brings `value` into X; A may change. */
   intoX(value: Value): void {
     if (this.holds(PLACE_X, value)) return;
-    if (!this.#directlyIntoX(value)) {
+    if (!this.directlyIntoX(value)) {
       this.intoA(value);
       this.#step(CODE.tax, 0, [PLACE_A], PLACE_X, value);
     }
@@ -101,21 +101,21 @@ export class Machine {
 
   /** Brings `left` into A and `right` into X. */
   intoBoth(left: Value, right: Value): void {
-    if (this.holds(PLACE_A, left) && this.#directlyIntoX(right)) return;
+    if (this.holds(PLACE_A, left) && this.directlyIntoX(right)) return;
     const ways = [
-      (machine: Machine) => machine.#leftFirst(left, right),
-      (machine: Machine) => machine.#rightFirst(left, right),
+      (machine: Machine) => machine.leftFirst(left, right),
+      (machine: Machine) => machine.rightFirst(left, right),
     ];
     if (this.holds(PLACE_X, right)) ways.reverse();
     const done =
-      this.#tried(ways[0]!) ?? this.#tried(ways[1]!) ?? this.#tried((machine) => machine.#throughMemory(left, right));
+      this.tried(ways[0]!) ?? this.tried(ways[1]!) ?? this.tried((machine) => machine.#throughMemory(left, right));
     if (done === undefined) throw UNAVAILABLE;
-    this.#become(done);
+    this.become(done);
   }
 
   /** Adds a name to every place that holds `value`, after bringing it into A or X. */
   name(param: Value, value: Value): void {
-    if (!this.places.some((held) => held.includes(value)) && !this.#directlyIntoX(value)) this.intoA(value);
+    if (!this.places.some((held) => held.includes(value)) && !this.directlyIntoX(value)) this.intoA(value);
     for (let place = 0; place < PLACES; place++) {
       const held = this.places[place]!.filter((v) => v !== param);
       this.places[place] = held;
@@ -124,15 +124,15 @@ export class Machine {
     const home = this.#homes.cells.get(param);
     if (home === undefined || this.holds(home, param)) return;
     if (!this.holds(PLACE_A, param) && !this.holds(PLACE_X, param)) {
-      if (!this.#directlyIntoX(param)) this.intoA(param);
+      if (!this.directlyIntoX(param)) this.intoA(param);
     }
-    this.#store(this.holds(PLACE_A, param) ? PLACE_A : PLACE_X, home, param);
+    this.store(this.holds(PLACE_A, param) ? PLACE_A : PLACE_X, home, param);
   }
 
   /** Runs the load for its effect. */
   touch(value: Value): void {
     const header = headerLengthOf(value);
-    if (header !== undefined && this.#directlyIntoX(value)) return;
+    if (header !== undefined && this.directlyIntoX(value)) return;
     this.intoA(value);
   }
 
@@ -148,12 +148,26 @@ export class Machine {
     this.#keep(value, PLACE_A);
   }
 
-  #leftFirst(left: Value, right: Value): void {
-    this.intoA(left);
-    if (!this.#directlyIntoX(right)) throw UNAVAILABLE;
+  /** The user's instruction; every place holds what it held in the input, see calls.ts. */
+  call(node: CallNode): void {
+    const { code, k } = node.instruction;
+    this.steps.push({ code, k, reads: ALL, writes: PLACE_A, value: node.after[PLACE_A], effect: true, call: node });
+    this.places.splice(0, PLACES, ...node.after.map((value) => [value]));
+    this.device = false;
   }
 
-  #rightFirst(left: Value, right: Value): void {
+  /** X = A, or A = X. */
+  move(from: number): void {
+    if (from === PLACE_A) this.#step(CODE.tax, 0, [PLACE_A], PLACE_X, undefined);
+    else this.#step(CODE.txa, 0, [PLACE_X], PLACE_A, undefined);
+  }
+
+  leftFirst(left: Value, right: Value): void {
+    this.intoA(left);
+    if (!this.directlyIntoX(right)) throw UNAVAILABLE;
+  }
+
+  rightFirst(left: Value, right: Value): void {
     this.intoX(right);
     this.intoA(left);
     if (!this.holds(PLACE_X, right)) throw UNAVAILABLE;
@@ -163,24 +177,24 @@ export class Machine {
     const cell = 15 - this.#temporaries++;
     if (cell < this.#homes.free) throw UNAVAILABLE;
     this.intoA(right);
-    this.#store(PLACE_A, cell, right);
+    this.store(PLACE_A, cell, right);
     this.intoA(left);
     this.#step(CODE.ldx_mem, cell, [cell], PLACE_X, right);
     this.#temporaries--;
   }
 
-  #become(other: Machine): void {
+  become(other: Machine): void {
     this.steps.splice(0, this.steps.length, ...other.steps);
     this.places.splice(0, PLACES, ...other.places);
     this.device = other.device;
   }
 
   /** X = value without a detour through A; false when there is no such instruction. */
-  #directlyIntoX(value: Value): boolean {
+  directlyIntoX(value: Value): boolean {
     if (this.holds(PLACE_X, value)) return true;
     const cell = this.#cellOf(value);
     const header = headerLengthOf(value);
-    if (value.op === "const") this.#step(CODE.ldx_imm, value.k, [], PLACE_X, value);
+    if (immediate(value) !== undefined) this.#step(CODE.ldx_imm, immediate(value)!, [], PLACE_X, value);
     // A move leaves a store that nothing else reads without a reader.
     else if (this.holds(PLACE_A, value)) this.#step(CODE.tax, 0, [PLACE_A], PLACE_X, value);
     else if (cell !== undefined) this.#step(CODE.ldx_mem, cell, [cell], PLACE_X, value);
@@ -210,6 +224,7 @@ export class Machine {
       case "const":
       case "random":
       case "param":
+      case "result":
         throw UNAVAILABLE;
       default:
         this.#alu(value, value.op);
@@ -260,11 +275,11 @@ export class Machine {
       this.intoA(left);
       this.#step(CODE[`${op}_k`], right.k, [PLACE_A], PLACE_A, value);
     } else {
-      const other = COMMUTATIVE.has(op) ? this.#tried((machine) => machine.intoBoth(right, left)) : undefined;
-      const straight = this.#tried((machine) => machine.intoBoth(left, right));
+      const other = COMMUTATIVE.has(op) ? this.tried((machine) => machine.intoBoth(right, left)) : undefined;
+      const straight = this.tried((machine) => machine.intoBoth(left, right));
       const best = straight === undefined || (other && other.#cost < straight.#cost) ? other : straight;
       if (best === undefined) throw UNAVAILABLE;
-      this.#become(best);
+      this.become(best);
       this.#step(CODE[`${op}_x`], 0, [PLACE_A, PLACE_X], PLACE_A, value, op === "div" || op === "mod");
     }
   }
@@ -274,7 +289,8 @@ export class Machine {
     return this.steps.reduce((sum, { code }) => sum + (code === CODE.ld_mem || code === CODE.ldx_mem ? 1.01 : 1), 0);
   }
 
-  #tried(work: (machine: Machine) => void): Machine | undefined {
+  /** A copy on which the work was done, or undefined where it can not be. */
+  tried(work: (machine: Machine) => void): Machine | undefined {
     const machine = this.clone();
     try {
       work(machine);
@@ -295,10 +311,11 @@ export class Machine {
 
   #keep(value: Value, from: number): void {
     const home = this.#homes.cells.get(value);
-    if (home !== undefined && !this.holds(home, value)) this.#store(from, home, value);
+    if (home !== undefined && !this.holds(home, value)) this.store(from, home, value);
   }
 
-  #store(from: number, cell: number, value: Value): void {
+  /** `value` from A or X into a cell. */
+  store(from: number, cell: number, value: Value): void {
     this.#step(from === PLACE_A ? CODE.st : CODE.stx, cell, [from], cell, value);
   }
 
@@ -322,7 +339,7 @@ export class Machine {
 }
 
 /** True for instructions that bring a number from one place to another. */
-export function isMove(code: Opcode): boolean {
+export function isMove(code: number): boolean {
   switch (code) {
     case CODE.tax:
     case CODE.txa:
@@ -334,6 +351,12 @@ export function isMove(code: Opcode): boolean {
     default:
       return false;
   }
+}
+
+/** The number where it is known: a constant, or what a cell that calls can see holds at the start. */
+export function immediate(value: Value): number | undefined {
+  if (value.op === "const") return value.k;
+  return value.op === "result" && value.call < 0 ? 0 : undefined;
 }
 
 const RANDOM_K = ANCILLARY.find((row) => row.does.kind === "random")!.k;

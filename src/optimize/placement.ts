@@ -5,8 +5,10 @@
  * down, past loads that were done before.
  */
 import { CODE, type Opcode } from "../isa/opcodes.ts";
+import { arrange } from "./calls.ts";
 import type { Node, TestNode } from "./graph.ts";
-import { type Homes, isMove, Machine, PLACE_A, PLACE_X, PLACES, type State, type Step } from "./machine.ts";
+import { type Homes, isMove, Machine, type State, type Step } from "./machine.ts";
+import { PLACE_A, PLACE_X, PLACES } from "./places.ts";
 import type { Tail } from "./tail.ts";
 import type { Value } from "./value.ts";
 
@@ -93,7 +95,7 @@ export class Placement {
     const places = [...start.places];
     const reading = steps.map((step) => {
       const names = step.reads.map((place) => places[place]!);
-      if (step.writes !== undefined) places[step.writes] = written(places, step);
+      apply(places, step);
       return names;
     });
     const wanted = this.#wantedAtTheEnd();
@@ -162,6 +164,10 @@ function generate(node: Node, state: State, homes: Homes): Generated {
       break;
     case "device":
       machine.checkDevice(node.value, node.load as Value & { k: number });
+      break;
+    case "call":
+      arrange(machine, node.before);
+      machine.call(node);
   }
   return generated(machine, state, undefined);
 }
@@ -214,10 +220,17 @@ function satisfies(state: State, wanted: Wanted): boolean {
 function after(state: State, step: Step): State {
   if (step.writes === undefined) return state;
   const places = [...state.places];
-  places[step.writes] = written(places, step);
+  apply(places, step);
+  if (step.call !== undefined) return { places, device: false };
   const device =
     state.device || (step.effect && step.value?.op === "ancillary" && step.value.row.does.kind === "device");
   return { places, device };
+}
+
+/** What the places hold behind a step. */
+function apply(places: (readonly Value[])[], step: Step): void {
+  if (step.call !== undefined) places.splice(0, PLACES, ...step.call.after.map((value) => [value]));
+  else if (step.writes !== undefined) places[step.writes] = written(places, step);
 }
 
 /** What the place that a step writes holds behind it. */

@@ -1,14 +1,15 @@
 /**
  * Instruction tails: each instruction with what follows it, hash-consed, so that equal endings are one.
  */
-import { CODE, type Opcode } from "../isa/opcodes.ts";
+import { CODE } from "../isa/opcodes.ts";
+import type { Instruction } from "../program/instruction.ts";
 import { stepsFrom } from "./cost.ts";
 import { Interner } from "./interner.ts";
 
 export interface Tail {
   readonly id: number;
-  readonly code: Opcode;
-  readonly k: number;
+  /** The instruction; the distances of a branch are not known yet. */
+  readonly instruction: Instruction;
   /** What follows; of a branch where the condition holds. */
   readonly next: Tail | undefined;
   /** Of a branch: what follows where the condition does not hold. */
@@ -26,23 +27,25 @@ export class Tails {
     return this.#interned.count;
   }
 
-  plain(code: Opcode, k: number, next: Tail | undefined, origin: number): Tail {
-    return this.#intern(code, k, next, undefined, origin);
+  plain(instruction: Instruction, next: Tail | undefined, origin: number): Tail {
+    return this.#intern(instruction, next, undefined, origin);
   }
 
-  branch(code: Opcode, k: number, yes: Tail, no: Tail, origin: number): Tail {
-    return yes === no ? yes : this.#intern(code, k, yes, no, origin);
+  branch(instruction: Instruction, yes: Tail, no: Tail, origin: number): Tail {
+    return yes === no ? yes : this.#intern(instruction, yes, no, origin);
   }
 
-  #intern(code: Opcode, k: number, next: Tail | undefined, otherwise: Tail | undefined, origin: number): Tail {
-    const [to, or] = [next?.id ?? -1, otherwise?.id ?? -1];
-    const known = this.#interned.find(code, k, to, or, 0);
+  #intern(instruction: Instruction, next: Tail | undefined, otherwise: Tail | undefined, origin: number): Tail {
+    const { code, jt, jf, k } = instruction;
+    const [to, or, operands] = [next?.id ?? -1, otherwise?.id ?? -1, (jt << 8) | jf];
+    const known = this.#interned.find(code, k, to, or, operands);
     if (known !== undefined) return known;
     const steps = stepsFrom(code, next?.steps ?? 0, otherwise?.steps ?? 0);
-    return this.#interned.add(code, k, to, or, 0, { id: this.count, code, k, next, otherwise, origin, steps });
+    const tail = { id: this.count, instruction, next, otherwise, origin, steps };
+    return this.#interned.add(code, k, to, or, operands, tail);
   }
 }
 
-export function isReturn(tail: Tail): boolean {
-  return tail.code === CODE.ret_k || tail.code === CODE.ret_a;
+export function isReturn({ instruction: { code } }: Tail): boolean {
+  return code === CODE.ret_k || code === CODE.ret_a;
 }

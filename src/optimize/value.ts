@@ -4,11 +4,16 @@
  * Values are pure and hash-consed: equal expressions are the same object.  Building one folds constants and picks one
  * spelling for equal things (`4*([14]&0xf)` is `(P1[14] & 15) << 2`, `- 3` is `+ 0xfffffffd`).  A value knows its
  * largest number, the bits that can be set, and its hazards: what must hold for its evaluation not to end the program.
+ *
+ * A user's instruction may write to the packet and to its context.  What is read of them therefore says since when
+ * (`since`, the index of an instruction, 0 for the start), and the same read in front of a call and behind it are two
+ * values.  The number of captured bytes never changes.
  */
 import { type AncillaryRow, ancillaryAt } from "../isa/ancillary.ts";
 import { SKF_LL_OFF, U32_MAX } from "../isa/limits.ts";
 import { ALU, type AluOp } from "../isa/semantics.ts";
 import { ALWAYS_SAFE, type Hazards, hazard, join } from "./hazards.ts";
+import { placeName } from "./places.ts";
 
 export type Value =
   | (Common & { readonly op: "const"; readonly k: number })
@@ -18,16 +23,25 @@ export type Value =
       readonly anchor: Value | undefined;
       readonly k: number;
       readonly size: 1 | 2 | 4;
+      readonly since: number;
     })
-  | (Common & { readonly op: "length" })
+  | (Common & { readonly op: "length"; readonly since: number })
   /** An ancillary value that reads no register; `k` is the load's. */
-  | (Common & { readonly op: "ancillary"; readonly k: number; readonly row: AncillaryRow })
+  | (Common & { readonly op: "ancillary"; readonly k: number; readonly row: AncillaryRow; readonly since: number })
   /** NLATTR and NLATTR_NEST: searched from offset `left` for type `right`. */
-  | (Common & { readonly op: "nlattr"; readonly k: number; readonly left: Value; readonly right: Value })
+  | (Common & {
+      readonly op: "nlattr";
+      readonly k: number;
+      readonly left: Value;
+      readonly right: Value;
+      readonly since: number;
+    })
   /** The n-th RANDOM load of the program: each is its own value. */
   | (Common & { readonly op: "random"; readonly n: number })
   /** A value that a `let` node names: one of several, depending on the path. */
   | (Common & { readonly op: "param"; readonly n: number })
+  /** What the user's instruction at index `call` left in a place; -1 for what a cell holds when the program starts. */
+  | (Common & { readonly op: "result"; readonly call: number; readonly place: number })
   | (Common & { readonly op: AluOp; readonly left: Value; readonly right: Value });
 
 interface Common {
@@ -47,6 +61,9 @@ interface Common {
 
 export const COMMUTATIVE: ReadonlySet<AluOp> = new Set<AluOp>(["add", "mul", "and", "or", "xor"]);
 
+/** Of a value that can be any number and is always there. */
+const ANY = { max: U32_MAX, bits: U32_MAX, hazards: ALWAYS_SAFE, weight: 1 };
+
 /** Makes values, and gives equal expressions the same object. */
 export class Values {
   readonly #interned = new Map<string, Value>();
@@ -58,12 +75,12 @@ export class Values {
     return this.#intern(`c${c}`, { op: "const", k: c, max: c, bits: c, hazards: ALWAYS_SAFE, weight: 1 });
   }
 
-  length(): Value {
-    return this.#intern("len", { op: "length", max: U32_MAX, bits: U32_MAX, hazards: ALWAYS_SAFE, weight: 1 });
+  length(since = 0): Value {
+    return this.#intern(`len@${since}`, { op: "length", ...ANY, since });
   }
 
   /** The load of `size` bytes at `base + k`, or undefined where every such load fails. */
-  load(base: Value | undefined, k: number, size: 1 | 2 | 4): Value | undefined {
+  load(base: Value | undefined, k: number, size: 1 | 2 | 4, since = 0): Value | undefined {
     let anchor = base;
     let offset = k;
     if (anchor?.op === "add" && anchor.right.op === "const") {
@@ -76,8 +93,8 @@ export class Values {
     }
     if (anchor === undefined && offset >= 0x80000000 && offset < SKF_LL_OFF) return undefined;
     const max = size === 4 ? U32_MAX : 2 ** (8 * size) - 1;
-    const own = loadHazard(anchor, offset, size);
-    return this.#intern(`l${anchor?.id ?? "-"},${offset},${size}`, {
+    const own = loadHazard(anchor, offset, size, since);
+    return this.#intern(`l${anchor?.id ?? "-"},${offset},${size}@${since}`, {
       op: "load",
       anchor,
       k: offset,
@@ -86,33 +103,30 @@ export class Values {
       bits: max,
       hazards: anchor === undefined ? own : join(anchor.hazards, own),
       weight: 1 + (anchor?.weight ?? 0),
+      since,
     });
   }
 
-  ancillary(k: number): Value {
+  ancillary(k: number, since = 0): Value {
     const row = ancillaryAt(k)!;
     const max = row.width === 32 ? U32_MAX : 2 ** row.width - 1;
-    const hazards = row.does.kind === "device" ? hazard("device", 1) : ALWAYS_SAFE;
-    return this.#intern(`a${k}`, { op: "ancillary", k, row, max, bits: max, hazards, weight: 1 });
+    const hazards = row.does.kind === "device" ? hazard(`device@${since}`, 1) : ALWAYS_SAFE;
+    return this.#intern(`a${k}@${since}`, { op: "ancillary", k, row, max, bits: max, hazards, weight: 1, since });
   }
 
-  nlattr(k: number, left: Value, right: Value): Value {
+  nlattr(k: number, left: Value, right: Value, since = 0): Value {
     const hazards = join(left.hazards, right.hazards);
     const weight = left.weight + right.weight;
-    return this.#intern(`n${k},${left.id},${right.id}`, {
-      op: "nlattr",
-      k,
-      left,
-      right,
-      max: U32_MAX,
-      bits: U32_MAX,
-      hazards,
-      weight,
-    });
+    const fields = { op: "nlattr", k, left, right, ...ANY, hazards, weight, since };
+    return this.#intern(`n${k},${left.id},${right.id}@${since}`, fields);
   }
 
   random(n: number): Value {
-    return this.#intern(`r${n}`, { op: "random", n, max: U32_MAX, bits: U32_MAX, hazards: ALWAYS_SAFE, weight: 1 });
+    return this.#intern(`r${n}`, { op: "random", n, ...ANY });
+  }
+
+  result(call: number, place: number): Value {
+    return this.#intern(`u${call},${place}`, { op: "result", call, place, ...ANY });
   }
 
   /** A fresh parameter that never exceeds `max`. */
@@ -158,14 +172,15 @@ export class Values {
     if (value.op === "load") {
       if (value.anchor !== undefined) {
         const anchor = this.substitute(value.anchor, from, to, memo);
-        result = anchor === value.anchor ? value : anchor && this.load(anchor, value.k, value.size);
+        result = anchor === value.anchor ? value : anchor && this.load(anchor, value.k, value.size, value.since);
       }
     } else if ("left" in value) {
       const left = this.substitute(value.left, from, to, memo);
       const right = this.substitute(value.right, from, to, memo);
       if (left === undefined || right === undefined) result = undefined;
       else if (left !== value.left || right !== value.right) {
-        result = value.op === "nlattr" ? this.nlattr(value.k, left, right) : this.alu(value.op, left, right);
+        result =
+          value.op === "nlattr" ? this.nlattr(value.k, left, right, value.since) : this.alu(value.op, left, right);
       }
     }
     memo.set(value, result);
@@ -219,8 +234,8 @@ export class Values {
   /** The low bytes of a longer load are a shorter load with the same end. */
   #narrow(left: Value, k: number): Value | undefined {
     if (left.op !== "load" || left.anchor !== undefined || left.k >= 0x80000000) return undefined;
-    if (k === 0xff && left.size > 1) return this.load(undefined, left.k + left.size - 1, 1);
-    if (k === 0xffff && left.size > 2) return this.load(undefined, left.k + left.size - 2, 2);
+    if (k === 0xff && left.size > 1) return this.load(undefined, left.k + left.size - 1, 1, left.since);
+    if (k === 0xffff && left.size > 2) return this.load(undefined, left.k + left.size - 2, 2, left.since);
     return undefined;
   }
 
@@ -248,13 +263,13 @@ function paramsOf(value: Value): number {
 }
 
 /** The hazard of one load, beside those of its anchor. */
-function loadHazard(anchor: Value | undefined, k: number, size: number): Hazards {
-  if (anchor === undefined) return k < 0x80000000 ? hazard("end", k + size) : hazard(`at${k}`, size);
+function loadHazard(anchor: Value | undefined, k: number, size: number, since: number): Hazards {
+  if (anchor === undefined) return k < 0x80000000 ? hazard("end", k + size) : hazard(`at${k}@${since}`, size);
   // Where no sum can wrap, a load that succeeded proves every smaller end behind the same anchor.
   if (anchor.max + k + size < 0x80000000) {
     return join(hazard(`from${anchor.id}`, k + size, anchor.max), hazard("end", k + size));
   }
-  return hazard(`at${anchor.id}+${k}`, size);
+  return hazard(`at${anchor.id}+${k}@${since}`, size);
 }
 
 function bounds(op: AluOp, left: Value, right: Value): [max: number, bits: number] {
@@ -315,21 +330,29 @@ export function showValue(value: Value): string {
   switch (value.op) {
     case "const":
       return value.k < 256 ? String(value.k) : `0x${value.k.toString(16)}`;
-    case "load":
-      return `P${value.size}[${value.anchor === undefined ? value.k : `${showValue(value.anchor)} + ${value.k}`}]`;
+    case "load": {
+      const at = value.anchor === undefined ? value.k : `${showValue(value.anchor)} + ${value.k}`;
+      return `P${value.size}[${at}]${showSince(value)}`;
+    }
     case "length":
-      return "len";
+      return `len${showSince(value)}`;
     case "ancillary":
-      return value.row.words[0]!;
+      return value.row.words[0]! + showSince(value);
     case "random":
       return `rand${value.n}`;
     case "param":
       return `v${value.n}`;
+    case "result":
+      return `${value.call < 0 ? "start" : `call${value.call}`}.${placeName(value.place)}`;
     case "nlattr":
-      return `nlattr(${showValue(value.left)}, ${showValue(value.right)})`;
+      return `nlattr(${showValue(value.left)}, ${showValue(value.right)})${showSince(value)}`;
     default:
       return `(${showValue(value.left)} ${SYMBOL[value.op]} ${showValue(value.right)})`;
   }
+}
+
+function showSince({ since }: { readonly since: number }): string {
+  return since === 0 ? "" : `@${since}`;
 }
 
 const SYMBOL: Readonly<Record<AluOp, string>> = {

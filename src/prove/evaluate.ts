@@ -64,6 +64,7 @@ export function number(
     case "ancillary":
     case "random":
     case "nlattr":
+    case "result":
       return undefined;
     default: {
       const left = number(value.left, packet, params);
