@@ -162,18 +162,21 @@ describe("filters of libpcap that count their matches", () => {
       program: countingMatches(instructions),
     }))
     .filter(({ program }) => check(program, { isa }).length === 0);
+  const made = new Map<readonly Instruction[], readonly Instruction[]>();
+  const optimized = (program: readonly Instruction[]) => {
+    const known = made.get(program) ?? optimize(verify(program, { isa })).instructions;
+    made.set(program, known);
+    return known;
+  };
 
   test.each(programs)("$name", ({ program }) => {
-    for (const goal of GOALS) {
-      const { instructions } = optimize(verify(program, { isa }), { goal });
-      expect(differences(program, instructions, SEED, LONG ? 4000 : 100)).toEqual([]);
-    }
+    expect(differences(program, optimized(program), SEED, LONG ? 4000 : 100)).toEqual([]);
   });
 
   test("are smaller by more than half", () => {
-    const sizes = programs.map(({ program }) => optimize(verify(program, { isa })).instructions.length);
     const sum = (list: readonly number[]) => list.reduce((total, n) => total + n, 0);
-    expect(sum(sizes)).toBeLessThan(0.5 * sum(programs.map(({ program }) => program.length)));
+    const after = sum(programs.map(({ program }) => optimized(program).length));
+    expect(after).toBeLessThan(0.5 * sum(programs.map(({ program }) => program.length)));
   });
 
   test("a registered instruction and a registered load keep the filter's own savings", () => {
@@ -228,6 +231,8 @@ describe("what a call sees", () => {
     ["the length that a call changes", "ld #len; poke; ld #len; ret a"],
     ["the network header that a call moves", "ld [0xfff00000]; poke; ld [0xfff00000]; ret a"],
     ["the device that a call takes away", "ld ifidx; poke; ld ifidx; poke; ld #5; ld ifidx; ret a"],
+    ["the device that has to be there twice", "ld ifidx; poke; ld #0; ld ifidx; ret #7"],
+    ["paths of which one calls", "ldb [0]; jeq #1, a, b; a: poke; b: ldb [0]; jeq #1, y, n; y: ret #2; n: ret #3"],
     ["a call in front of a load that fails", "peek; ldh [60]; ret a"],
     ["a load that fails in front of a call", "ldh [60]; peek; ldh [62]; ret a"],
     ["a call in front of verdict 0", "ldh [40]; peek; ret #0"],

@@ -235,6 +235,32 @@ describe("jumps", () => {
     }
   });
 
+  test.each([
+    ["a load and a test", [stmt(0x30, 301), jump(0x15, 7, 0, 1), stmt(0x06, 5), stmt(0x06, 6)]],
+    // Returns stay at the end of a program that uses scratch memory.
+    ["a cell and a return", [stmt(0x02, 0), stmt(0x30, 301), stmt(0x61, 0), stmt(0x0c), stmt(0x16)]],
+  ])("%s out of reach of 300 tests", (_name, far) => {
+    const tests = Array.from({ length: 300 }, (_, i) => [
+      stmt(0x30, i),
+      jump(0x15, (i % 250) + 1, 0, 1),
+      stmt(0x05, 3 * (299 - i) + 1), // to what is far, over the return
+    ]);
+    const program = [...tests.flat(), stmt(0x06, 0), ...far];
+    const { instructions } = optimize(program);
+    expect(check(instructions)).toEqual([]);
+    expect(instructions.length).toBeLessThan(program.length);
+    const packet = new Uint8Array(302);
+    for (const hit of [0, 1, 44, 45, 46, 99, 170, 171, 172, 173, 298, 299]) {
+      for (const last of [7, 8]) {
+        packet.fill(0);
+        packet[hit] = (hit % 250) + 1;
+        packet[301] = last;
+        expect(runner(instructions).run(packet)).toBe(runner(program).run(packet));
+        expect(runner(program).run(packet)).toBe(far.length === 4 ? last - 2 : last + (hit % 250) + 1);
+      }
+    }
+  });
+
   test("a program of 4,096 instructions is handled", () => {
     const program = ladder(1365);
     expect(program.length).toBe(4096);
@@ -384,6 +410,7 @@ describe("lifting and emitting alone", () => {
     "ldb [0]; and #3; tax; ldb [x + 2]; tax; ldb [x + 1]; ret a",
     "ldb [0]; and #3; add #4; tax; ldb [x + 2]; ret a",
     "ldx #0xfffffffe; ldb [x + 6]; ret a",
+    "ldb [0]; and #3; add #3; tax; ldb [1]; jgt x, a, n; a: ldb [x + 2]; ret a; n: ret #0",
     "ldxb 4*([0]&0xf); txa; ret a",
     "ldb [0]; neg; ret a",
     // Two paths come to one comparison with A and X the other way round.
