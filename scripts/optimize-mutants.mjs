@@ -51,14 +51,15 @@ const MUTANTS = [
   ["switches.ts", "a tree splits one off",                             "nodes.values.constant(low - 1), above, below, origin);\n}", "nodes.values.constant(low), above, below, origin);\n}"],
   ["legs.ts",     "legs are joined at the wrong distance",             "nodes.let(param, constant, body, other.origin)", "nodes.let(param, nodes.values.constant(distance + 1), body, other.origin)"],
   ["legs.ts",     "legs are joined without being the same",            "if (rewritten(nodes, node, load.anchor, constant) !== other) continue;", ""],
+  ["graph.ts",    "a check for the device stands for a load",          "[needs, { support }, params] = [ALWAYS_SAFE,", "[needs, { support }, params] = [value.hazards,"],
   // Calls of users' instructions
   ["calls.ts",    "a call sees the cells as they are",                 "!machine.holds(place, value));", "place >= PLACE_A && !machine.holds(place, value));"],
-  ["graph.ts",    "what fails behind a call counts in front of it",    "join(needs, value.hazards), ALWAYS_SAFE),", "join(needs, value.hazards), next.needs),"],
-  ["graph.ts",    "what fails behind a draw counts in front of it",    "needs: ALWAYS_SAFE, origin", "needs: next.needs, origin"],
+  ["graph.ts",    "what fails behind a call counts in front of it",    "join(all, hazards), ALWAYS_SAFE);", "join(all, hazards), next.needs);"],
+  ["graph.ts",    "what fails behind a draw counts in front of it",    "needs: ALWAYS_SAFE, support", "needs: next.needs, support"],
   ["lift.ts",     "the packet is the same behind a call",              "since = pc + 1;", ""],
   ["lift.ts",     "paths meet with the packet of the first",           "(state) => state.since === since) ? since : pc", "(state) => state.since === since) ? since : since"],
-  ["emit.ts",     "the device is there behind a call",                 "[value]), device: false }", "[value]), device: state.device }"],
-  ["tail.ts",     "calls with other operands are one",                 "`${code},${jt},${jf},${k},", "`${code},${k},"],
+  ["placement.ts", "the device is there behind a call",                "return { places, device: false };", "return { places, device: state.device };"],
+  ["tail.ts",     "calls with other operands are one",                 "(jt << 8) | jf];", "0];"],
   // Lifting and emitting
   ["lift.ts",     "TAX and TXA are the same",                          'places[does.dst === "a" ? A : X] = does.dst === "a" ? x : a;', "places[A] = x;"],
   ["lift.ts",     "paths join without a name",                         "else if (states.every(({ places }) => places[place] === first)) merged.push(first);", "else if (states.length > 0) merged.push(first);"],
@@ -69,10 +70,10 @@ const MUTANTS = [
   ["placement.ts", "paths enter behind loads they did not do",         "if (known && satisfies(states[i]!, wanted)) entered[i] = at;", "if (known) entered[i] = at;"],
   ["placement.ts", "places of one path are believed of both",          "held.filter((value) => other.includes(value))", "[...held]"],
   ["placement.ts", "A and X of one path serve the other",              "if (entered.includes(-1)) {", "if (false) {"],
-  ["emit.ts",     "stores are dropped",                                "if ((live & bit) !== 0 || effect) {", "if (((live & bit) !== 0 || effect) && code !== 0x02) {"],
-  ["layout.ts",   "a jump one too far",                                "stmt(CODE.ja, reversed.length - place.get(block.exit)!)", "stmt(CODE.ja, reversed.length - place.get(block.exit)! + 1)"],
+  ["emit.ts",     "stores are dropped",                                "if ((live & bits) !== 0 || effect) {", "if (((live & bits) !== 0 || effect) && code !== 0x02) {"],
+  ["layout.ts",   "a jump one too far",                                "stmt(CODE.ja, instructions.length - place[block.exit.id]!)", "stmt(CODE.ja, instructions.length - place[block.exit.id]! + 1)"],
   ["layout.ts",   "stand-ins out of reach",                            "const REACH = 255;", "const REACH = 270;"],
-  ["layout.ts",   "a shared stand-in jumps short",                     "else write(stmt(CODE.ja, reversed.length - place.get(target)!), target.origin);", "else write(stmt(CODE.ja, reversed.length - place.get(target)! - 1), target.origin);"],
+  ["layout.ts",   "a shared stand-in jumps short",                     "else write(stmt(CODE.ja, instructions.length - place[target.id]!), target.origin);", "else write(stmt(CODE.ja, instructions.length - place[target.id]! - 1), target.origin);"],
 ];
 
 /** What is run for each mutant until something fails. */
