@@ -9,11 +9,13 @@
  * packets.mjs and is kept in bench/.cache.  tcpdump older than 4.99 has no --count: it writes to /dev/null instead.
  */
 import { spawnSync } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, statSync, writeSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { DEFAULT_SEED, packetSet, SHARED } from "./packets.mjs";
+import { benchExpression, SHARED } from "./bench-filters.mjs";
+import { median } from "./lanes.mjs";
+import { DEFAULT_SEED, packetSet } from "./packets.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -35,8 +37,7 @@ const EXPRESSIONS = { ip: "ip", "tcp port 80": "tcp port 80", "100 hosts": hundr
 
 /** The list of ../shared, which matches some packets, or one that matches none. */
 function hundredHosts() {
-  const file = `${SHARED}/bench-filters/hosts100.txt`;
-  if (SHARED !== undefined && existsSync(file)) return readFileSync(file, "utf8").trim();
+  if (SHARED !== undefined) return benchExpression("hosts100");
   return Array.from({ length: 100 }, (_, i) => `host 192.0.2.${i}`).join(" or ");
 }
 
@@ -106,7 +107,6 @@ const COMMANDS = {
   "cbpf -j 2": (expression) => node("--jobs", "2", expression, file),
 };
 
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
 const wanted = options.expressions?.split(",") ?? Object.keys(EXPRESSIONS);
 
 console.log(`${version.stdout.split("\n").slice(0, 2).join(", ")}; node ${process.version}`);
@@ -118,11 +118,11 @@ console.log(
     .map((name) => name.padStart(22))
     .join("")}   tcpdump/cbpf  cbpf/-j 2`,
 );
-spawnSync("cat", [file], { stdio: "ignore" }); // into the page cache
 
 for (const name of wanted) {
   const samples = Object.fromEntries(Object.keys(COMMANDS).map((command) => [command, []]));
   for (let round = 0; round < ROUNDS; round++) {
+    spawnSync("cat", [file], { stdio: "ignore" }); // into the page cache, which may have dropped it meanwhile
     for (const [command, run] of Object.entries(COMMANDS)) samples[command].push(run(EXPRESSIONS[name]));
   }
   const found = new Set(Object.values(samples).flatMap((list) => list.map(({ count }) => count)));

@@ -609,6 +609,58 @@ describe("arenas", () => {
   });
 });
 
+describe("parts of a shared arena", () => {
+  const lengths = verify([stmt(CODE.ld_len), stmt(CODE.ret_a)]);
+  const first = verify([stmt(CODE.ldb_abs, 0), stmt(CODE.ret_a)]);
+  const shared = (users: number, metadata = false): Arena => {
+    const arena = createArena({ bytes: 1000, packets: 16, shared: true, users, lengths: true, metadata });
+    for (let i = 0; i < 10; i++) arena.add(Uint8Array.of(i), packetContext({ length: 100 + i, mark: 200 + i }));
+    return arena;
+  };
+
+  test("have the packets from..to, their lengths and metadata, and write to places of their own", () => {
+    const arena = shared(4, true);
+    const parts = [{ from: 0, to: 4 }, { from: 4, to: 4 }, { from: 4 }].map((part) => Arena.attach(arena.memory, part));
+    expect(parts.map(({ count }) => count)).toEqual([4, 0, 6]);
+    const mark = verify([stmt(CODE.ldw_abs, 0xfffff000 + 20), stmt(CODE.ret_a)]);
+    for (const [program, base] of [
+      [first, 0],
+      [lengths, 100],
+      [mark, 200],
+    ] as const) {
+      arena.output.fill(7);
+      for (const part of parts) wasm.load(program).runBatch(part, part.output);
+      expect([...arena.output.subarray(0, 11)]).toEqual([...Array.from({ length: 10 }, (_, i) => base + i), 7]);
+    }
+    const indices = new Uint32Array(6);
+    expect(wasm.load(lengths).matchIndices(parts[2]!, indices)).toBe(6);
+    expect([...indices]).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(wasm.load(first).matchAt(parts[2]!, 1)).toBe(5);
+    expect(arena.count).toBe(10);
+  });
+
+  test("take no packets, and a place of a user each", () => {
+    const arena = shared(2);
+    const part = Arena.attach(arena.memory, { from: 2, to: 5 });
+    expect(() => part.add(Uint8Array.of(1))).toThrow(expect.objectContaining({ code: "limit" }));
+    expect(() => Arena.attach(arena.memory, { to: 1 })).toThrow(expect.objectContaining({ code: "limit" }));
+  });
+
+  test.each([[{ from: -1 }], [{ to: 11 }], [{ from: 4, to: 3 }], [{ from: 0.5 }], [{ from: Number.NaN }]])(
+    "%o is none, and takes no place",
+    (part) => {
+      const arena = shared(2);
+      expect(() => Arena.attach(arena.memory, part)).toThrow(expect.objectContaining({ code: "bad-argument" }));
+      expect(Arena.attach(arena.memory).count).toBe(10);
+    },
+  );
+
+  test("an arena that is not shared, which may grow, has none", () => {
+    const arena = createArena({ packets: 4 });
+    expect(() => Arena.attach(arena.memory, { to: 0 })).toThrow(/not shared/);
+  });
+});
+
 describe("tiers", () => {
   const program = verify([stmt(CODE.ldb_abs, 0), stmt(CODE.ret_a)]);
 

@@ -70,6 +70,15 @@ export interface ArenaOptions {
   readonly users?: number;
 }
 
+/** How a thread takes part in an arena. */
+export interface AttachOptions {
+  /** What RANDOM loads read; default Math.random. */
+  readonly random?: () => number;
+  /** Packets of the arena that this one has, `to` not included; default all.  Of a shared arena, as they are now. */
+  readonly from?: number;
+  readonly to?: number;
+}
+
 interface Layout {
   readonly table: number;
   readonly lengths: number;
@@ -101,7 +110,7 @@ export function createArena(options: ArenaOptions = {}): Arena {
   header[HEADER.users] = users;
   header[HEADER.magic] = MAGIC;
   writeMetadata(new Int32Array(memory.buffer), NO_METADATA, NO_CONTEXT);
-  return Arena.attach(memory, options.random);
+  return Arena.attach(memory, options);
 }
 
 export class Arena implements PacketBatch {
@@ -120,29 +129,36 @@ export class Arena implements PacketBatch {
   #layout: Layout;
   #views: Views;
 
-  private constructor(memory: WasmMemory, random: () => number) {
+  private constructor(memory: WasmMemory, { random = NO_CONTEXT.random, from, to }: AttachOptions) {
     const header = new Uint32Array(memory.buffer, 0, 16);
     if (header[HEADER.magic] !== MAGIC) throw new BpfError("bad-argument", "the memory holds no arena");
+    this.shared = !(memory.buffer instanceof ArrayBuffer);
+    const isPart = from !== undefined || to !== undefined;
+    const start = from ?? 0;
+    const end = to ?? header[HEADER.count]!;
+    if (isPart) checkPart(header, this.shared, start, end);
     const number = Atomics.add(header, HEADER.taken, 1);
     if (number >= header[HEADER.users]!) {
       throw new BpfError("limit", `the arena was made for ${header[HEADER.users]} users`);
     }
     this.memory = memory;
-    this.shared = !(memory.buffer instanceof ArrayBuffer);
     this.workArea = WORK_AREA + number * WORK_AREA_BYTES;
-    this.#layout = layoutFrom(header);
-    this.#views = new Views(memory, this.#layout, header);
+    const layout = layoutFrom(header);
+    this.#layout = isPart ? partOf(layout, start) : layout;
+    this.#views = new Views(memory, this.#layout, isPart ? partHeader(header, end - start) : header);
     this.#context = { ...NO_CONTEXT, random };
     if (this.#hasMetadata) this.context = (i) => this.#readContext(i);
   }
 
   /**
-   * The arena in a memory that another thread made and sent.
+   * The arena in a memory that another thread made and sent, or a part of its packets: those have numbers from 0, and
+   * none can be added to them.  Threads that each have a part run over one arena at the same time.
    *
-   * @throws {BpfError} `bad-argument` when no arena is in it; `limit` when `users` threads have it already.
+   * @throws {BpfError} `bad-argument` when no arena is in it, or no such part; `limit` when `users` threads have it
+   *   already.
    */
-  static attach(memory: WasmMemory, random: () => number = NO_CONTEXT.random): Arena {
-    return new Arena(memory, random);
+  static attach(memory: WasmMemory, options: AttachOptions = {}): Arena {
+    return new Arena(memory, options);
   }
 
   /** Packet bytes; table offsets count from here.  A view: taken anew after the arena has grown. */
@@ -280,7 +296,7 @@ export class Arena implements PacketBatch {
 
   /** The views; new ones when somebody else grew the memory, which detaches the old (asking `buffer` is slow). */
   #current(): Views {
-    if (this.#views.table.length === 0) {
+    if (this.#views.bytes.length === 0) {
       const header = new Uint32Array(this.memory.buffer, 0, 16);
       this.#layout = layoutFrom(header);
       this.#views = new Views(this.memory, this.#layout, header);
@@ -367,6 +383,32 @@ function layoutOf(bytes: number, packets: number, flags: number, users: number):
   const output = place(4 * packets);
   const start = place(bytes);
   return { table, lengths, metadata, output, bytes: start, end: at };
+}
+
+function checkPart(header: Uint32Array, shared: boolean, from: number, to: number): void {
+  const count = header[HEADER.count]!;
+  if (shared && Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from <= to && to <= count) return;
+  const whole = shared ? `an arena of ${count} packets` : "an arena that is not shared";
+  throw new BpfError("bad-argument", `packets ${from} to ${to} are no part of ${whole}`);
+}
+
+/** The layout as packet `from` is the first. */
+function partOf(layout: Layout, from: number): Layout {
+  return {
+    ...layout,
+    table: layout.table + 8 * from,
+    lengths: layout.lengths + 4 * from,
+    metadata: layout.metadata + METADATA_BYTES * from,
+    output: layout.output + 4 * from,
+  };
+}
+
+/** A header of the part's own: it is full, and the other threads' packets are not in it. */
+function partHeader(header: Uint32Array, count: number): Uint32Array {
+  const own = Uint32Array.from(header);
+  own[HEADER.count] = count;
+  own[HEADER.packets] = count;
+  return own;
 }
 
 function pagesFor(bytes: number): number {
