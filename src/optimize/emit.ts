@@ -80,17 +80,19 @@ function place(order: readonly Node[], { nodes }: Graph, homes: Homes, calls: bo
     device: false,
   };
   const of = new Map<Node, Placement>();
-  for (const node of order) of.set(node, new Placement(node));
-  const placements = [...of.values()];
-  placements[0]!.arrivals.push({ from: undefined, edge: 0, state: start });
+  const placements: Placement[] = new Array(order.length);
+  for (let i = order.length - 1; i >= 0; i--) {
+    const node = order[i]!;
+    placements[i] = new Placement(
+      node,
+      successors(node).map((next) => of.get(next)!),
+    );
+    of.set(node, placements[i]!);
+  }
+  placements[0]!.arrive(undefined, 0, start);
   for (const placement of placements) {
     const state = placement.place(homes);
-    placement.arrivals.length = 0; // their states are many
-    for (const successor of successors(placement.node)) {
-      const next = of.get(successor)!;
-      next.arrivals.push({ from: placement, edge: placement.next.length, state });
-      placement.next.push(next);
-    }
+    for (let edge = 0; edge < placement.next.length; edge++) placement.next[edge]!.arrive(placement, edge, state);
   }
   return placements;
 }

@@ -353,10 +353,11 @@ function livePlaces(instructions: readonly Instruction[], does: readonly Action[
 
 /** Instructions that more than one other reaches. */
 function joinPoints(instructions: readonly Instruction[], does: readonly Action[]): Set<number> {
-  const arrivals = new Uint16Array(instructions.length + 1);
+  const arrivals = new Uint32Array(instructions.length + 1);
   arrivals[0] = 1;
-  for (const [pc, { jt, jf, k }] of instructions.entries()) {
+  for (let pc = 0; pc < instructions.length; pc++) {
     if (arrivals[pc] === 0) continue;
+    const { jt, jf, k } = instructions[pc]!;
     const d = does[pc]!;
     if (d.kind === "branch") {
       arrivals[pc + 1 + jt]!++;
@@ -365,6 +366,6 @@ function joinPoints(instructions: readonly Instruction[], does: readonly Action[
     else if (d.kind !== "return") arrivals[pc + 1]!++;
   }
   const joins = new Set<number>();
-  for (const [pc, count] of arrivals.entries()) if (count > 1) joins.add(pc);
+  for (let pc = 0; pc < arrivals.length; pc++) if (arrivals[pc]! > 1) joins.add(pc);
   return joins;
 }

@@ -29,33 +29,43 @@ interface Arrival {
   readonly state: State;
 }
 
+const NO_STEPS: readonly Step[] = Object.freeze([]);
+
 export class Placement {
   readonly node: Node;
-  readonly arrivals: Arrival[] = [];
+  /** The successors, and at which of its steps the edge to each enters it. */
+  readonly next: readonly Placement[];
+  readonly enters: number[];
   /** The steps, and the branch's code and constant where the node is a test. */
-  steps: readonly Step[] = [];
+  steps: readonly Step[] = NO_STEPS;
   branch: Branch | undefined;
   /** The first of the steps that any predecessor enters. */
   entry = 0;
-  /** The successors, and at which of its steps the edge to each enters it. */
-  readonly next: Placement[] = [];
-  readonly enters: number[] = [];
   /** For each position of the steps the places that are read from there on, as bits, and the instructions. */
   live: number[] = [];
   tails: Tail[] = [];
+  #arrivals: Arrival[] = [];
 
-  constructor(node: Node) {
+  constructor(node: Node, next: readonly Placement[]) {
     this.node = node;
+    this.next = next;
+    this.enters = next.map(() => 0);
   }
 
-  /** Makes the steps; returns what the machine holds behind them. */
+  arrive(from: Placement | undefined, edge: number, state: State): void {
+    if (this.#arrivals.length > 0) this.#arrivals.push({ from, edge, state });
+    else this.#arrivals = [{ from, edge, state }]; // most often the only one
+  }
+
+  /** Makes the steps, when all paths have arrived; returns what the machine holds behind them. */
   place(homes: Homes): State {
-    const { node, arrivals } = this;
+    const { node } = this;
+    const arrivals = this.#arrivals;
+    this.#arrivals = []; // their states are many
     const states = distinctStates(arrivals);
     const first = states[0]!;
     if (states.length === 1 || (node.kind === "return" && node.value.op === "const")) {
       const { state } = this.#adopt(generate(node, first, homes));
-      for (const { from, edge } of arrivals) if (from !== undefined) from.enters[edge] = 0;
       return state;
     }
     const made = states.map((state) => generate(node, state, homes));
@@ -141,8 +151,6 @@ interface Generated {
   readonly branch: Branch | undefined;
   readonly state: State;
 }
-
-const NO_STEPS: readonly Step[] = Object.freeze([]);
 
 /** The steps of a node for a path on which the machine holds `state`. */
 function generate(node: Node, state: State, homes: Homes): Generated {
