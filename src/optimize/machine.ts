@@ -46,6 +46,9 @@ export const UNAVAILABLE = new Unavailable("no place holds the value");
 const ALL: readonly number[] = Array.from({ length: PLACES }, (_, place) => place);
 const NOTHING: readonly Value[] = Object.freeze([]);
 
+/** Ways tried for one node: each of nested values has several, and all of them together are too many. */
+const MOST_TRIES = 64;
+
 export interface Homes {
   /** The cell of each value that is stored when computed. */
   readonly cells: ReadonlyMap<Value, number>;
@@ -58,16 +61,19 @@ export class Machine {
   device: boolean;
   readonly steps: Step[] = [];
   readonly #homes: Homes;
+  /** Ways that may still be tried; the machines that try them share it. */
+  readonly #tries: { left: number };
   #temporaries = 0;
 
-  constructor(state: State, homes: Homes) {
+  constructor(state: State, homes: Homes, tries = { left: MOST_TRIES }) {
     this.places = [...state.places];
     this.device = state.device;
     this.#homes = homes;
+    this.#tries = tries;
   }
 
   clone(): Machine {
-    const copy = new Machine(this, this.#homes);
+    const copy = new Machine(this, this.#homes, this.#tries);
     copy.steps.push(...this.steps);
     copy.#temporaries = this.#temporaries;
     return copy;
@@ -102,6 +108,10 @@ export class Machine {
   /** Brings `left` into A and `right` into X. */
   intoBoth(left: Value, right: Value): void {
     if (this.holds(PLACE_A, left) && this.directlyIntoX(right)) return;
+    if (this.#tries.left <= 0) {
+      this.#withoutTrying(left, right);
+      return;
+    }
     const ways = [
       (machine: Machine) => machine.leftFirst(left, right),
       (machine: Machine) => machine.rightFirst(left, right),
@@ -181,6 +191,23 @@ export class Machine {
     this.intoA(left);
     this.#step(CODE.ldx_mem, cell, [cell], PLACE_X, right);
     this.#temporaries--;
+  }
+
+  /** One way that needs no other: both through memory where neither leaves X alone, the longer one first. */
+  #withoutTrying(left: Value, right: Value): void {
+    if (right.op === "const" || right.op === "length") this.leftFirst(left, right);
+    else if (!needsX(left) && !this.holds(PLACE_X, left)) this.rightFirst(left, right);
+    else if (left.weight < right.weight) this.#throughMemory(left, right);
+    else {
+      const cell = 15 - this.#temporaries;
+      if (cell < this.#homes.free) throw UNAVAILABLE;
+      this.intoA(left);
+      this.#temporaries++;
+      this.store(PLACE_A, cell, left);
+      this.intoX(right);
+      this.#step(CODE.ld_mem, cell, [cell], PLACE_A, left);
+      this.#temporaries--;
+    }
   }
 
   become(other: Machine): void {
@@ -275,7 +302,8 @@ export class Machine {
       this.intoA(left);
       this.#step(CODE[`${op}_k`], right.k, [PLACE_A], PLACE_A, value);
     } else {
-      const other = COMMUTATIVE.has(op) ? this.tried((machine) => machine.intoBoth(right, left)) : undefined;
+      const commutes = COMMUTATIVE.has(op) && this.#tries.left > 0;
+      const other = commutes ? this.tried((machine) => machine.intoBoth(right, left)) : undefined;
       const straight = this.tried((machine) => machine.intoBoth(left, right));
       const best = straight === undefined || (other && other.#cost < straight.#cost) ? other : straight;
       if (best === undefined) throw UNAVAILABLE;
@@ -292,6 +320,7 @@ export class Machine {
   /** A copy on which the work was done, or undefined where it can not be. */
   tried(work: (machine: Machine) => void): Machine | undefined {
     const machine = this.clone();
+    this.#tries.left--;
     try {
       work(machine);
       return machine;
@@ -353,10 +382,10 @@ export function isMove(code: number): boolean {
   }
 }
 
-/** The number where it is known: a constant, or what a cell that calls can see holds at the start. */
-export function immediate(value: Value): number | undefined {
-  if (value.op === "const") return value.k;
-  return value.op === "result" && value.call < 0 ? 0 : undefined;
+/** True when X is written on the way to the value. */
+function needsX(value: Value): boolean {
+  if (value.op === "load") return value.anchor !== undefined || value.k >= SKF_AD_OFF;
+  return "left" in value && (value.op === "nlattr" || value.right.op !== "const" || needsX(value.left));
 }
 
 const RANDOM_K = ANCILLARY.find((row) => row.does.kind === "random")!.k;
@@ -367,4 +396,10 @@ function distance(held: Value, anchor: Value | undefined): number | undefined {
   if (anchor === undefined) return held.op === "const" ? held.k : undefined;
   if (held.op === "add" && held.right.op === "const" && held.left === anchor) return held.right.k;
   return undefined;
+}
+
+/** The number where it is known: a constant, or what a cell that calls can see holds at the start. */
+export function immediate(value: Value): number | undefined {
+  if (value.op === "const") return value.k;
+  return value.op === "result" && value.call < 0 ? 0 : undefined;
 }
