@@ -26,7 +26,7 @@ export { wasm } from "./jit/wasm-engine.ts";
 export { dltOf, LINK_TYPES, type LinkType, linktypeFromName, linktypeName } from "./link/linktypes.ts";
 export { type Goal, type Optimized, type OptimizeOptions, optimize, type PassReport } from "./optimize/optimize.ts";
 export type { Pass } from "./optimize/pass.ts";
-export { type Arena, type ArenaOptions, createArena } from "./program/arena.ts";
+export { Arena, type ArenaAttachOptions, type ArenaOptions, createArena } from "./program/arena.ts";
 export { ProgramBuilder } from "./program/builder.ts";
 export { type Block, type ControlFlowGraph, controlFlow, type Edge } from "./program/cfg.ts";
 export {

@@ -71,7 +71,7 @@ export interface ArenaOptions {
 }
 
 /** How a thread takes part in an arena. */
-export interface AttachOptions {
+export interface ArenaAttachOptions {
   /** What RANDOM loads read; default Math.random. */
   readonly random?: () => number;
   /** Packets of the arena that this one has, `to` not included; default all.  Of a shared arena, as they are now. */
@@ -129,7 +129,7 @@ export class Arena implements PacketBatch {
   #layout: Layout;
   #views: Views;
 
-  private constructor(memory: WasmMemory, { random = NO_CONTEXT.random, from, to }: AttachOptions) {
+  private constructor(memory: WasmMemory, { random = NO_CONTEXT.random, from, to }: ArenaAttachOptions) {
     const header = new Uint32Array(memory.buffer, 0, 16);
     if (header[HEADER.magic] !== MAGIC) throw new BpfError("bad-argument", "the memory holds no arena");
     this.shared = !(memory.buffer instanceof ArrayBuffer);
@@ -157,7 +157,7 @@ export class Arena implements PacketBatch {
    * @throws {BpfError} `bad-argument` when no arena is in it, or no such part; `limit` when `users` threads have it
    *   already.
    */
-  static attach(memory: WasmMemory, options: AttachOptions = {}): Arena {
+  static attach(memory: WasmMemory, options: ArenaAttachOptions = {}): Arena {
     return new Arena(memory, options);
   }
 
