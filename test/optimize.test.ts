@@ -269,6 +269,34 @@ describe("jumps", () => {
     expect(check(instructions)).toEqual([]);
     expect(differences(program, instructions, 9, 20)).toEqual([]);
   });
+
+  // Every operation on two computed values can be made in several ways, and so can its operands.
+  test.each([12, 60])("the sum of %i bytes is not tried in every order", (n) => {
+    const bytes = Array.from({ length: n }, (_, i) => `ldb [${i + 1}]\nadd x\ntax`).join("\n");
+    const program = asm(`ldb [0]\ntax\n${bytes}\ntxa\nret a`);
+    const { instructions } = optimize(program);
+    expect(instructions.length).toBeLessThan(program.length);
+    expect(differences(program, instructions, 3, 50)).toEqual([]);
+  });
+
+  test("values nested too deeply come back unchanged, with the reason", () => {
+    const program = asm(`ldb [0]\n${"tax\nldb [x + 1]\n".repeat(2000)}ret a`);
+    const { instructions, unchanged } = optimize(program);
+    expect(instructions).toBe(program);
+    expect(unchanged).toBe("a value of more than 256 operations");
+  });
+
+  test.each(GOALS)("goal %s: paths that part and meet 2,000 times fit a small stack", (goal) => {
+    const diamonds = Array.from({ length: 2000 }, (_, i) => [jump(0x45, 1 << (i % 8), 0, 1), stmt(0xa4, i + 1)]);
+    const program = [stmt(0x30, 0), ...diamonds.flat(), stmt(0x16)];
+    const { instructions } = optimize(program, { goal });
+    const [want, got] = [runner(program), runner(instructions)];
+    for (let byte = 0; byte < 256; byte++) {
+      const packet = Uint8Array.of(byte);
+      expect(got.run(packet)).toBe(want.run(packet));
+    }
+    expect(got.run(new Uint8Array(0))).toBe(0);
+  });
 });
 
 describe("goals", () => {

@@ -50,7 +50,7 @@ export function lift(instructions: readonly Instruction[], options: LiftOptions)
     const root = options.joins === "split" ? lifter.split() : lifter.join();
     return { graph: { nodes: lifter.nodes, root } };
   } catch (reason) {
-    if (reason instanceof OverBudget) return { refused: `more than ${options.budget} decisions` };
+    if (reason instanceof Refused) return { refused: reason.message };
     throw reason;
   }
 }
@@ -62,7 +62,10 @@ function actionOf(insn: Instruction, isa: InstructionSet): Action | undefined {
   return row === undefined ? does : { kind: "ancillary", row };
 }
 
-class OverBudget extends Error {}
+class Refused extends Error {}
+
+/** Operations and loads in one value; what works on values does so recursively, on a stack that may be small. */
+const MOST_WEIGHT = 256;
 
 /** What a straight run of instructions does before it branches or ends. */
 interface Run {
@@ -95,18 +98,26 @@ class Lifter {
 
   /** Every path on its own; paths in the same state at the same place are one. */
   split(): Node {
-    const memo = new Map<string, Node>();
-    const visit = (pc: number, state: State): Node => {
-      const key = this.#key(pc, state);
-      const known = memo.get(key);
-      if (known !== undefined) return known;
-      if (memo.size > this.#budget) throw new OverBudget();
-      const run = this.#run(pc, state, () => false);
-      const node = run.wrap(this.#finish(run, (target) => visit(target, run.state)));
-      memo.set(key, node);
-      return node;
+    const made = new Map<string, Node>();
+    // Not recursive: a path can be as long as the program, and the stack short.
+    const stack: { readonly key: string; readonly run: Run }[] = [];
+    let count = 0;
+    const enter = (key: string, pc: number, state: State) => {
+      if (++count > this.#budget) throw new Refused(`more than ${this.#budget} decisions`);
+      stack.push({ key, run: this.#run(pc, state, () => false) });
     };
-    return visit(0, this.#start());
+    enter("", 0, this.#start());
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const { key, run } = top;
+      const behind = this.#targets(run).map((pc) => ({ pc, key: this.#key(pc, run.state) }));
+      const missing = behind.find((next) => !made.has(next.key));
+      if (missing !== undefined) enter(missing.key, missing.pc, run.state);
+      else {
+        stack.pop();
+        made.set(key, run.wrap(this.#finish(run, (target) => made.get(this.#key(target, run.state))!)));
+      }
+    }
+    return made.get("")!;
   }
 
   /** One state an instruction: places in which the incoming paths differ become parameters. */
@@ -127,7 +138,7 @@ class Lifter {
       if (arriving.length > 1) merged[pc] = state;
       const run = this.#run(pc, state, (at) => at !== pc && joins.has(at));
       runs[pc] = run;
-      if (++count > this.#budget) throw new OverBudget();
+      if (++count > this.#budget) throw new Refused(`more than ${this.#budget} decisions`);
       for (const target of this.#targets(run)) {
         const list = incoming[target];
         if (list === undefined) incoming[target] = [run.state];
@@ -211,6 +222,7 @@ class Lifter {
       const does = this.#does[pc]!;
       const a = places[A] ?? values.constant(0);
       const x = places[X] ?? values.constant(0);
+      if (a.weight > MOST_WEIGHT) throw new Refused(`a value of more than ${MOST_WEIGHT} operations`);
       switch (does.kind) {
         case "imm":
           places[does.dst === "a" ? A : X] = values.constant(k);
@@ -288,28 +300,33 @@ class Lifter {
     const { k } = this.#instructions[run.end]!;
     const does = this.#does[run.end]!;
     const targets = this.#targets(run);
-    const a = run.state.places[A] ?? values.constant(0);
-    switch (does.kind) {
-      case "branch": {
-        const right = does.src === "k" ? values.constant(k) : (run.state.places[X] ?? values.constant(0));
-        if (a.op === "const" && right.op === "const") return go(targets[CONDITION[does.cond](a.k, right.k) ? 0 : 1]!);
-        return nodes.test(does.cond, a, right, go(targets[0]!), go(targets[1]!), run.end);
-      }
-      case "return":
-        return nodes.return(does.src === "k" ? values.constant(k) : a, run.end);
-      default:
-        return go(targets[0]!);
+    if (does.kind === "return") {
+      return nodes.return(does.src === "k" ? values.constant(k) : (run.state.places[A] ?? values.constant(0)), run.end);
     }
+    if (does.kind !== "branch" || targets.length === 1) return go(targets[0]!);
+    const [left, right] = this.#compared(run.state, does, k);
+    return nodes.test(does.cond, left, right, go(targets[0]!), go(targets[1]!), run.end);
   }
 
-  /** Where a run goes on. */
+  #compared({ places }: State, { src }: Extract<Action, { kind: "branch" }>, k: number): readonly [Value, Value] {
+    const { values } = this.nodes;
+    const right = src === "k" ? values.constant(k) : (places[X] ?? values.constant(0));
+    return [places[A] ?? values.constant(0), right];
+  }
+
+  /** Where a run goes on; from a branch on two constants the way that it takes. */
   #targets(run: Run): readonly number[] {
     if (run.end === undefined) return [];
     if (run.stopped) return [run.end];
     const { jt, jf, k } = this.#instructions[run.end]!;
-    switch (this.#does[run.end]!.kind) {
-      case "branch":
-        return [run.end + 1 + jt, run.end + 1 + jf];
+    const does = this.#does[run.end]!;
+    switch (does.kind) {
+      case "branch": {
+        const [left, right] = this.#compared(run.state, does, k);
+        const ways = [run.end + 1 + jt, run.end + 1 + jf];
+        if (left.op !== "const" || right.op !== "const") return ways;
+        return CONDITION[does.cond](left.k, right.k) ? ways.slice(0, 1) : ways.slice(1);
+      }
       case "jump":
         return [run.end + 1 + k];
       default:

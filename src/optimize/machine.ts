@@ -302,14 +302,23 @@ export class Machine {
       this.intoA(left);
       this.#step(CODE[`${op}_k`], right.k, [PLACE_A], PLACE_A, value);
     } else {
-      const commutes = COMMUTATIVE.has(op) && this.#tries.left > 0;
-      const other = commutes ? this.tried((machine) => machine.intoBoth(right, left)) : undefined;
-      const straight = this.tried((machine) => machine.intoBoth(left, right));
-      const best = straight === undefined || (other && other.#cost < straight.#cost) ? other : straight;
-      if (best === undefined) throw UNAVAILABLE;
-      this.become(best);
+      this.#operands(left, right, COMMUTATIVE.has(op));
       this.#step(CODE[`${op}_x`], 0, [PLACE_A, PLACE_X], PLACE_A, value, op === "div" || op === "mod");
     }
+  }
+
+  /** Brings one operand into A and the other into X. */
+  #operands(left: Value, right: Value, commutes: boolean): void {
+    if (this.#tries.left <= 0) {
+      if (commutes && !needsX(right)) this.intoBoth(right, left);
+      else this.intoBoth(left, right);
+      return;
+    }
+    const other = commutes ? this.tried((machine) => machine.intoBoth(right, left)) : undefined;
+    const straight = this.tried((machine) => machine.intoBoth(left, right));
+    const best = straight === undefined || (other && other.#cost < straight.#cost) ? other : straight;
+    if (best === undefined) throw UNAVAILABLE;
+    this.become(best);
   }
 
   /** Instructions; of as many those are better that read no cell, as a store without a reader goes. */
