@@ -33,7 +33,7 @@ const LINKS = [
  * there is no libpcap here.
  */
 export function corpus() {
-  const compile = buildLibpcap();
+  const compile = libpcapCompiler();
   if (typeof compile === "string") return compile;
   return LINKS.flatMap(([link, dlt, linktype, files]) => {
     const expressions = [...new Set(["optimize/any.txt", ...files].flatMap(lines))];
@@ -82,8 +82,11 @@ function lines(file) {
   return text.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("#"));
 }
 
-/** Compiles expressions with libpcap: instructions, or undefined where it refuses. */
-function buildLibpcap() {
+/**
+ * Compiles expressions with libpcap, `(dlt, expressions, optimized)`: instructions, or undefined where it refuses.
+ * A string says why there is no libpcap here.
+ */
+export function libpcapCompiler() {
   const binary = join(mkdtempSync(join(tmpdir(), "cbpf-optimizer-")), "pcap_compile");
   const source = join(ROOT, "test/libpcap/pcap_compile.c");
   const built = spawnSync("gcc", ["-O1", "-o", binary, source, "-lpcap"], { encoding: "utf8" });
