@@ -211,6 +211,15 @@ describe("limits", () => {
   });
 });
 
+// The verdicts differ only where the packet ends between two ports, whose place an IPv4 header of any length decides.
+test("a load that fails behind a header is found by paths", async () => {
+  const head = "ldb [0]; and #0xf0; jeq #0x40, v, n; v: ldxb 4*([0]&0xf); ldh [x + 0]; jeq #80, y, a";
+  const both = asm(`${head}; a: ldh [x + 2]; jeq #80, y, b; b: ldh [x + 0]; jeq #443, y, n; y: ret #1; n: ret #0`);
+  const one = asm(`${head}; a: jeq #443, y, b; b: ldh [x + 2]; jeq #80, y, n; y: ret #1; n: ret #0`);
+  const found = await verifyEquivalence(both, one, { engine: interpreter });
+  expectDifferent(found, both, one);
+});
+
 test("path packets take every verdict of a filter", () => {
   const program = recordedPrograms().find((p) => p.expression === "port 80")!.instructions;
   const filter = interpreter.load(loose(program));

@@ -24,16 +24,18 @@ export const orderChains: Pass = {
     const made = new Map<Node, Node>();
     const inside = new Set<Node>();
     const chains = new Map<Node, { links: Link[]; exit: Node; rest: Node }>();
-    for (const node of topological(root)) {
+    const order = topological(root);
+    for (const node of order) {
       if (inside.has(node) || node.kind !== "test") continue;
       const chain = longestChain(node, counts);
       if (chain.links.length < 3) continue;
       for (const link of chain.links) inside.add(link.node);
       chains.set(node, chain);
     }
-    for (const node of topological(root).reverse()) {
+    for (const node of order.reverse()) {
       const chain = chains.get(node);
       if (chain === undefined) {
+        if (inside.has(node)) continue; // reached through its chain only
         made.set(
           node,
           nodes.rebuild(node, (next) => made.get(next)!),
@@ -53,12 +55,12 @@ export const orderChains: Pass = {
   },
 } satisfies { name: string; run(graph: Graph): Graph };
 
-function longestChain(head: TestNode, counts: ReadonlyMap<Node, number>): { links: Link[]; exit: Node; rest: Node } {
+function longestChain(head: TestNode, counts: Int32Array): { links: Link[]; exit: Node; rest: Node } {
   const along = (exit: Node) => {
     const links: Link[] = [];
     let node: Node = head;
     while (node.kind === "test" && (node.yes === exit || node.no === exit)) {
-      if (node !== head && counts.get(node) !== 1) break;
+      if (node !== head && counts[node.id] !== 1) break;
       links.push({ node, leavesOnYes: node.yes === exit });
       node = node.yes === exit ? node.no : node.yes;
     }

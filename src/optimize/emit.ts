@@ -79,15 +79,15 @@ function place(order: readonly Node[], { nodes }: Graph, homes: Homes, calls: bo
     places: Array.from({ length: PLACES }, (_, place) => (place < PLACE_A ? cell(place) : zero)),
     device: false,
   };
-  const of = new Map<Node, Placement>();
+  const of: Placement[] = new Array(order[0]!.id + 1); // by id
   const placements: Placement[] = new Array(order.length);
   for (let i = order.length - 1; i >= 0; i--) {
     const node = order[i]!;
     placements[i] = new Placement(
       node,
-      successors(node).map((next) => of.get(next)!),
+      successors(node).map((next) => of[next.id]!),
     );
-    of.set(node, placements[i]!);
+    of[node.id] = placements[i]!;
   }
   placements[0]!.arrive(undefined, 0, start);
   for (const placement of placements) {

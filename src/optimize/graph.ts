@@ -397,11 +397,10 @@ export function showTest(test: Test): string {
   return `${showValue(test.left)} ${SIGN[test.cond]} ${showValue(test.right)}`;
 }
 
-/** How many edges lead to each node; the root has one more. */
-export function predecessorCounts(root: Node): Map<Node, number> {
-  const counts = new Map<Node, number>([[root, 1]]);
-  for (const node of topological(root)) {
-    for (const next of successors(node)) counts.set(next, (counts.get(next) ?? 0) + 1);
-  }
+/** By id, how many edges lead to each node; the root has one more. */
+export function predecessorCounts(root: Node): Int32Array {
+  const counts = new Int32Array(root.id + 1);
+  counts[root.id] = 1;
+  for (const node of topological(root)) for (const next of successors(node)) counts[next.id]!++;
   return counts;
 }

@@ -41,24 +41,24 @@ interface Site {
 
 export function implyOnce({ nodes, root }: Graph): Graph {
   const order = topological(root);
-  const sites = new Map<Node, Site>();
-  for (const node of order) sites.set(node, { facts: undefined, edges: NO_EDGES, made: node });
+  const sites: Site[] = new Array(root.id + 1); // by id; nothing behind a node is younger than it
+  for (const node of order) sites[node.id] = { facts: undefined, edges: NO_EDGES, made: node };
   const go = (node: Node, facts: Facts): Edge => {
     const { to, touches, known } = follow(node, facts);
-    const site = sites.get(to)!;
+    const site = sites[to.id]!;
     site.facts = site.facts === undefined ? known : site.facts.meet(known);
     return { to, touches };
   };
   const start = go(root, NO_FACTS);
   for (const node of order) {
-    const site = sites.get(node)!;
+    const site = sites[node.id]!;
     if (site.facts !== undefined) site.edges = afterwards(node, site.facts, go);
     site.facts = undefined;
   }
   const touching = ({ to, touches }: Edge, origin: number): Node =>
-    touches.reduceRight((next, value) => nodes.touch(value, next, origin), sites.get(to)!.made);
+    touches.reduceRight((next, value) => nodes.touch(value, next, origin), sites[to.id]!.made);
   for (const node of order.reverse()) {
-    const site = sites.get(node)!;
+    const site = sites[node.id]!;
     if (site.edges.length === 0) continue;
     let turn = 0;
     site.made = nodes.rebuild(node, () => touching(site.edges[turn++]!, node.origin));

@@ -76,6 +76,8 @@ interface Run {
   readonly end: number | undefined;
   /** True when `end` is a join that the run came to. */
   readonly stopped: boolean;
+  /** Where it goes on; from a branch on two constants the way that it takes. */
+  readonly targets: readonly number[];
 }
 
 class Lifter {
@@ -109,7 +111,7 @@ class Lifter {
     enter("", 0, this.#start());
     for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
       const { key, run } = top;
-      const behind = this.#targets(run).map((pc) => ({ pc, key: this.#key(pc, run.state) }));
+      const behind = run.targets.map((pc) => ({ pc, key: this.#key(pc, run.state) }));
       const missing = behind.find((next) => !made.has(next.key));
       if (missing !== undefined) enter(missing.key, missing.pc, run.state);
       else {
@@ -139,7 +141,7 @@ class Lifter {
       const run = this.#run(pc, state, (at) => at !== pc && joins.has(at));
       runs[pc] = run;
       if (++count > this.#budget) throw new Refused(`more than ${this.#budget} decisions`);
-      for (const target of this.#targets(run)) {
+      for (const target of run.targets) {
         const list = incoming[target];
         if (list === undefined) incoming[target] = [run.state];
         else list.push(run.state);
@@ -206,12 +208,11 @@ class Lifter {
     const places = [...entry.places];
     let { since } = entry;
     const wraps: ((next: Node) => Node)[] = [];
-    const ended = (end: number | undefined, stopped = false): Run => ({
-      wrap: (next) => wraps.reduceRight((node, around) => around(node), next),
-      state: { places, since },
-      end,
-      stopped,
-    });
+    const ended = (end: number | undefined, stopped = false): Run => {
+      const targets = end === undefined ? [] : stopped ? [end] : this.#targets(end, places);
+      const wrap = (next: Node) => wraps.reduceRight((node, around) => around(node), next);
+      return { wrap, state: { places, since }, end, stopped, targets };
+    };
     const touch = (value: Value, pc: number) => {
       if (value.hazards.levels.size > 0) wraps.push((next) => nodes.touch(value, next, pc));
     };
@@ -299,36 +300,33 @@ class Lifter {
     if (run.stopped) return go(run.end);
     const { k } = this.#instructions[run.end]!;
     const does = this.#does[run.end]!;
-    const targets = this.#targets(run);
     if (does.kind === "return") {
       return nodes.return(does.src === "k" ? values.constant(k) : (run.state.places[A] ?? values.constant(0)), run.end);
     }
+    const { targets } = run;
     if (does.kind !== "branch" || targets.length === 1) return go(targets[0]!);
-    const [left, right] = this.#compared(run.state, does, k);
+    const [left, right] = this.#compared(run.state.places, does, k);
     return nodes.test(does.cond, left, right, go(targets[0]!), go(targets[1]!), run.end);
   }
 
-  #compared({ places }: State, { src }: Extract<Action, { kind: "branch" }>, k: number): readonly [Value, Value] {
+  #compared(places: State["places"], { src }: Extract<Action, { kind: "branch" }>, k: number): readonly [Value, Value] {
     const { values } = this.nodes;
     const right = src === "k" ? values.constant(k) : (places[X] ?? values.constant(0));
     return [places[A] ?? values.constant(0), right];
   }
 
-  /** Where a run goes on; from a branch on two constants the way that it takes. */
-  #targets(run: Run): readonly number[] {
-    if (run.end === undefined) return [];
-    if (run.stopped) return [run.end];
-    const { jt, jf, k } = this.#instructions[run.end]!;
-    const does = this.#does[run.end]!;
+  #targets(end: number, places: State["places"]): readonly number[] {
+    const { jt, jf, k } = this.#instructions[end]!;
+    const does = this.#does[end]!;
     switch (does.kind) {
       case "branch": {
-        const [left, right] = this.#compared(run.state, does, k);
-        const ways = [run.end + 1 + jt, run.end + 1 + jf];
+        const [left, right] = this.#compared(places, does, k);
+        const ways = [end + 1 + jt, end + 1 + jf];
         if (left.op !== "const" || right.op !== "const") return ways;
         return CONDITION[does.cond](left.k, right.k) ? ways.slice(0, 1) : ways.slice(1);
       }
       case "jump":
-        return [run.end + 1 + k];
+        return [end + 1 + k];
       default:
         return [];
     }

@@ -41,6 +41,7 @@ function rewritten({ nodes, root }: Graph, write: Write): Graph {
   for (const node of order.reverse()) {
     const knot = knots.get(node);
     if (knot === undefined) {
+      if (claimed.has(node)) continue; // reached through its knot only
       made.set(
         node,
         nodes.rebuild(node, (next) => made.get(next)!),
@@ -73,7 +74,7 @@ function isPrefix(mask: number, value: Value): boolean {
 }
 
 /** The tests on the head's value that are reached from it and from nowhere else. */
-function knotOf(head: TestNode, counts: ReadonlyMap<Node, number>): Set<Node> {
+function knotOf(head: TestNode, counts: Int32Array): Set<Node> {
   const knot = new Set<Node>([head]);
   const arrivals = new Map<Node, number>();
   const queue: TestNode[] = [head];
@@ -81,7 +82,7 @@ function knotOf(head: TestNode, counts: ReadonlyMap<Node, number>): Set<Node> {
     for (const to of [next.yes, next.no]) {
       const seen = (arrivals.get(to) ?? 0) + 1;
       arrivals.set(to, seen);
-      if (seen !== counts.get(to) || !isOnNumbers(to) || to.left.root !== head.left.root) continue;
+      if (seen !== counts[to.id] || !isOnNumbers(to) || to.left.root !== head.left.root) continue;
       knot.add(to);
       queue.push(to);
     }

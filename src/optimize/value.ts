@@ -66,13 +66,15 @@ const ANY = { max: U32_MAX, bits: U32_MAX, hazards: ALWAYS_SAFE, weight: 1 };
 
 /** Makes values, and gives equal expressions the same object. */
 export class Values {
-  readonly #interned = new Map<string, Value>();
+  /** By what they are made of; constants, which are asked for most often, by their number. */
+  readonly #interned = new Map<string | number, Value>();
   #next = 0;
   #params = 0;
 
   constant(k: number): Value {
     const c = k >>> 0;
-    return this.#intern(`c${c}`, { op: "const", k: c, max: c, bits: c, hazards: ALWAYS_SAFE, weight: 1 });
+    const known = this.#interned.get(c);
+    return known ?? this.#intern(c, { op: "const", k: c, max: c, bits: c, hazards: ALWAYS_SAFE, weight: 1 });
   }
 
   length(since = 0): Value {
@@ -245,7 +247,7 @@ export class Values {
     return op === "and" || op === "or" ? left : undefined;
   }
 
-  #intern(key: string, fields: Record<string, unknown>): Value {
+  #intern(key: string | number, fields: Record<string, unknown>): Value {
     const known = this.#interned.get(key);
     if (known !== undefined) return known;
     const value = { id: this.#next++, ...fields } as Value & { root: Value; params: number };
