@@ -58,6 +58,10 @@ const MUTANTS = [
   ["graph.ts",    "what fails behind a draw counts in front of it",    "needs: ALWAYS_SAFE, support", "needs: next.needs, support"],
   ["lift.ts",     "the packet is the same behind a call",              "since = pc + 1;", ""],
   ["lift.ts",     "paths meet with the packet of the first",           "(state) => state.since === since) ? since : pc", "(state) => state.since === since) ? since : since"],
+  ["machine.ts",  "the device is there behind a call on one path",     "this.device = false;", ""],
+  ["machine.ts",  "a node without tries left takes X for free",        "return \"left\" in value && (value.op === \"nlattr\" || value.right.op !== \"const\" || needsX(value.left));", "return false;"],
+  ["lift.ts",     "a branch on constants goes the other way",          "CONDITION[does.cond](left.k, right.k) ? ways.slice(0, 1) : ways.slice(1)", "CONDITION[does.cond](left.k, right.k) ? ways.slice(1) : ways.slice(0, 1)"],
+  ["switches.ts", "a number goes where its neighbour goes",            "if (numbers[middle]! < bound) low = middle + 1;", "if (numbers[middle]! <= bound) low = middle + 1;"],
   ["placement.ts", "the device is there behind a call",                "return { places, device: false };", "return { places, device: state.device };"],
   ["tail.ts",     "calls with other operands are one",                 "(jt << 8) | jf];", "0];"],
   // Lifting and emitting

@@ -232,6 +232,10 @@ describe("what a call sees", () => {
     ["the network header that a call moves", "ld [0xfff00000]; poke; ld [0xfff00000]; ret a"],
     ["the device that a call takes away", "ld ifidx; poke; ld ifidx; poke; ld #5; ld ifidx; ret a"],
     ["the device that has to be there twice", "ld ifidx; poke; ld #0; ld ifidx; ret #7"],
+    [
+      "the device that two paths to a call have shown",
+      "ldb [0]; jeq #1, a, b; a: ld #0; ld ifidx; ldx #1; ja c; b: ld #0; ld ifidx; ldx #2; c: poke; ld #0; ld ifidx; ret #7",
+    ],
     ["paths of which one calls", "ldb [0]; jeq #1, a, b; a: poke; b: ldb [0]; jeq #1, y, n; y: ret #2; n: ret #3"],
     ["a call in front of a load that fails", "peek; ldh [60]; ret a"],
     ["a load that fails in front of a call", "ldh [60]; peek; ldh [62]; ret a"],

@@ -279,6 +279,15 @@ describe("jumps", () => {
     expect(differences(program, instructions, 3, 50)).toEqual([]);
   });
 
+  test("a sum of products goes through memory", () => {
+    const product = (i: number) => `ldb [${2 * i}]\ntax\nldb [${2 * i + 1}]\nmul x\nst M[1]`;
+    const terms = Array.from({ length: 24 }, (_, i) => `${product(i)}\nldx M[0]\nadd x\nst M[0]\nst M[2]`);
+    const program = asm(`ld #0\nst M[0]\n${terms.join("\n")}\nret a`);
+    const { instructions } = optimize(program);
+    expect(instructions.length).toBeLessThan(program.length);
+    expect(differences(program, instructions, 4, 50)).toEqual([]);
+  });
+
   test("values nested too deeply come back unchanged, with the reason", () => {
     const program = asm(`ldb [0]\n${"tax\nldb [x + 1]\n".repeat(2000)}ret a`);
     const { instructions, unchanged } = optimize(program);
