@@ -1,6 +1,10 @@
 /**
  * The engines of this package, as bench/engines.mjs runs them: loops over a packet set that leave the verdicts in an
  * array.
+ *
+ * "js match" and "wasm call" are loops around a call for each packet that know their packets, as a loop over the one
+ * buffer of a program does: V8 knows then where they lie.  "js match arg" is the first with the packets as arguments,
+ * where V8 asks in every round what it was given.
  */
 import { interpreter } from "../dist/interpreter/interpreter.js";
 import { js } from "../dist/jit/js-engine.js";
@@ -8,7 +12,7 @@ import { wasm } from "../dist/jit/wasm-engine.js";
 import { createArena } from "../dist/program/arena.js";
 import { verify } from "../dist/verify/verify.js";
 
-export const OURS = ["wasm batch", "wasm call", "js match", "js batch", "interpreter"];
+export const OURS = ["wasm batch", "wasm call", "js match", "js match arg", "js batch", "interpreter"];
 
 /** The packet set in an arena. */
 export function arenaOf(set) {
@@ -31,7 +35,8 @@ export function ourEngines(name, instructions, arena, set, count, out) {
   const program = verify(instructions);
   const batch = { bytes: set.bytes, table: set.table, count };
   const wasmFilter = wasm.load(program);
-  const call = callLoop(name, wasmFilter, arena);
+  const packets = { bytes: set.bytes, table: set.table, count, out };
+  const callLoop = ownLoop(`${name} call`, { filter: wasmFilter, arena, count, out }, [], "filter.matchAt(arena, i)");
   const reference = interpreter.load(program);
   const verdicts = () => out;
   const engines = {
@@ -42,13 +47,16 @@ export function ourEngines(name, instructions, arena, set, count, out) {
       },
       verdicts: () => arena.output,
     },
-    "wasm call": { run: () => call(count, out), verdicts },
+    "wasm call": { run: callLoop, verdicts },
     interpreter: { run: () => reference.runBatch(batch, out), verdicts },
   };
   try {
     const jsFilter = js.load(program);
-    const match = matchLoop(name, jsFilter);
-    engines["js match"] = { run: () => match(set.bytes, set.table, count, out), verdicts };
+    const verdict = "filter.match(bytes, table[2 * i], table[2 * i + 1])";
+    const matchLoop = ownLoop(`${name} match`, { filter: jsFilter, ...packets }, [], verdict);
+    const argumentLoop = ownLoop(`${name} arg`, { filter: jsFilter }, Object.keys(packets), verdict);
+    engines["js match"] = { run: matchLoop, verdicts };
+    engines["js match arg"] = { run: () => argumentLoop(set.bytes, set.table, count, out), verdicts };
     engines["js batch"] = { run: () => jsFilter.runBatch(batch, out), verdicts };
   } catch (error) {
     if (error.code !== "unsupported") throw error;
@@ -57,36 +65,18 @@ export function ourEngines(name, instructions, arena, set, count, out) {
 }
 
 /**
- * A loop of its own for each filter, as a program with one filter has: a shared loop would be megamorphic.  The name is in
- * the source because V8 shares what it has learnt between functions of one source.
+ * Loops of their own for each filter, as a program with one filter has: a shared loop would be megamorphic.  The name is
+ * in the source because V8 shares what it has learnt between functions of one source.
  */
-function matchLoop(name, filter) {
-  return new Function(
-    "filter",
-    `return /* ${name} */ (bytes, table, count, out) => {
+function ownLoop(name, outer, parameters, verdict) {
+  const code = `return /* ${name} */ (${parameters.join(", ")}) => {
       let matched = 0;
       for (let i = 0; i < count; i++) {
-        const v = filter.match(bytes, table[2 * i], table[2 * i + 1]);
+        const v = ${verdict};
         out[i] = v;
         if (v !== 0) matched++;
       }
       return matched;
-    }`,
-  )(filter);
-}
-
-function callLoop(name, filter, arena) {
-  return new Function(
-    "filter",
-    "arena",
-    `return /* ${name} */ (count, out) => {
-      let matched = 0;
-      for (let i = 0; i < count; i++) {
-        const v = filter.matchAt(arena, i);
-        out[i] = v;
-        if (v !== 0) matched++;
-      }
-      return matched;
-    }`,
-  )(filter, arena);
+    }`;
+  return new Function(...Object.keys(outer), code)(...Object.values(outer));
 }

@@ -168,10 +168,15 @@ export function endingReadsA(ending: Ending): boolean {
   }
 }
 
+/** True for a load that may take the slow path. */
+export function goesFar(op: Op): boolean {
+  return op.op === "far" || (op.op === "load-index" && !op.near);
+}
+
 /** True when the code reads the packet's context. */
 export function usesContext({ blocks }: Lowered): boolean {
-  const kinds: ReadonlySet<Op["op"]> = new Set<Op["op"]>(["far", "field", "device", "ancillary", "extension"]);
-  return blocks.some(({ ops }) => ops.some((op) => kinds.has(op.op) || (op.op === "load-index" && !op.near)));
+  const kinds: ReadonlySet<Op["op"]> = new Set<Op["op"]>(["field", "device", "ancillary", "extension"]);
+  return blocks.some(({ ops }) => ops.some((op) => kinds.has(op.op) || goesFar(op)));
 }
 
 /** True when the code reads the context, or LEN, which a context may set. */

@@ -22,6 +22,7 @@ import {
   asksContext,
   type Block,
   type Ending,
+  goesFar,
   type Lowered,
   type Op,
   type Order,
@@ -69,15 +70,16 @@ const UNSIGNED: ReadonlySet<Condition> = new Set<Condition>(["gt", "ge"]);
  * @throws {BpfError} `unsupported` for a program beyond {@link MOST_INSTRUCTIONS} or {@link MOST_LABELS}.
  */
 export function printMatch(lowered: Lowered): string {
-  // no default parameters: they cost bytecode, and V8 inlines functions by their size in bytecode
+  // V8 inlines functions of up to 460 bytes of bytecode (max_inlined_bytecode_size): a default for o would cost eight,
+  // and what `span` does fifty, which are better spent on the program
   const lines = [
     '"use strict";',
+    ...SPAN,
     ...(usesWords(lowered) ? WORDS : []),
     `return function match(b, o, n${asksContext(lowered) ? ", c = none, w" : ""}) {`,
     "  o |= 0;",
-    "  n = n === undefined ? b.length - o : n | 0;",
+    "  n = span(b, o, n);",
     ...(usesLength(lowered) ? ["  if (w === undefined) w = n;"] : []),
-    "  if ((o | n) < 0 || o + n > b.length) outside(b, o, n);",
     ...(usesWords(lowered) ? ["  const q = b === seen ? view : look(b);"] : []),
     ...machine(lowered, "  "),
     ...new Printer(lowered, (value) => `return ${value};`, wordOfArray).print("  "),
@@ -129,6 +131,15 @@ type Word = (at: string, order: Order) => string;
 const wordOfView: Word = (at, order) => `q.getInt32(${at}${order === "memory" ? ", true" : ""})`;
 const wordOfArray: Word = (at, order) => `${order}(q, b, ${at})`;
 
+/** The length of `match`'s packet; a function of its own in each filter, so that it sees the arrays of that filter only. */
+const SPAN: readonly string[] = [
+  "function span(b, o, n) {",
+  "  n = n === undefined ? b.length - o : n | 0;",
+  "  if ((o | n) < 0 || o + n > b.length) outside(b, o, n);",
+  "  return n;",
+  "}",
+];
+
 /** What `match` needs for {@link wordOfArray}. */
 const WORDS: readonly string[] = [
   "var seen, view, last;",
@@ -155,11 +166,10 @@ function usesWords({ blocks }: Lowered): boolean {
 
 /** Declarations of the machine's registers; scratch cells that user code may look at are elements of M instead. */
 function machine({ blocks, cells, extensions }: Lowered, indent: string): string[] {
-  const uses = (kinds: readonly Op["op"][]): boolean =>
-    blocks.some(({ ops }) => ops.some((op) => kinds.includes(op.op)));
+  const some = (asked: (op: Op) => boolean): boolean => blocks.some(({ ops }) => ops.some(asked));
   const names = ["a = 0", "x = 0"];
-  if (uses(["load-index"])) names.push("y = 0");
-  if (uses(["far", "load-index", "extension"])) names.push("f = 0");
+  if (some(({ op }) => op === "load-index")) names.push("y = 0");
+  if (some((op) => goesFar(op) || op.op === "extension")) names.push("f = 0");
   if (extensions.length === 0) names.push(...cells.map((cell) => `m${cell} = 0`));
   const lines = [`${indent}let ${names.join(", ")};`];
   if (extensions.length > 0) lines.push(`${indent}M.fill(0);`);

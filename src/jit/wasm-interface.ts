@@ -3,7 +3,7 @@
  */
 import type { FunctionType } from "../wasm/encoder.ts";
 import type { ValueType } from "../wasm/opcodes.ts";
-import type { Lowered } from "./ir.ts";
+import { goesFar, type Lowered } from "./ir.ts";
 
 /** What a batch writes: nothing, a u32 verdict a packet, bit i for a match, or the numbers of the matching packets. */
 export type Output = "count" | "verdicts" | "bitmap" | "indices";
@@ -64,7 +64,7 @@ export function importsOf({ blocks }: Lowered): Import[] {
   const needed = new Set<Import>();
   for (const { ops } of blocks) {
     for (const op of ops) {
-      if (op.op === "far" || (op.op === "load-index" && !op.near)) needed.add("far");
+      if (goesFar(op)) needed.add("far");
       if (op.op === "ancillary") needed.add("ancillary");
       if (op.op === "extension") for (const name of ["extension", "a", "x"] as const) needed.add(name);
     }
