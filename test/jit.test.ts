@@ -9,6 +9,7 @@ import { ISA } from "../src/isa/instruction-set.ts";
 import { CODE, OPCODES } from "../src/isa/opcodes.ts";
 import { ALU, CONDITION } from "../src/isa/semantics.ts";
 import { js } from "../src/jit/js-engine.ts";
+import { printMatch } from "../src/jit/js-functions.ts";
 import { lower } from "../src/jit/lower.ts";
 import { type WasmFilter, wasm } from "../src/jit/wasm-engine.ts";
 import { Arena, createArena } from "../src/program/arena.ts";
@@ -445,6 +446,59 @@ describe("user code that runs filters on the arena it was called from", () => {
     expect(filter.runBatch(arena, verdicts)).toBe(2);
     expect([...verdicts]).toEqual([100, 200]);
     expect(answers).toEqual([answer, answer]);
+  });
+});
+
+describe("a match of two parts", () => {
+  const isa = ISA.extend({
+    code: 0xf0,
+    name: "store",
+    run(state, { k }) {
+      state.mem[k] = state.a + state.packet.length;
+      return undefined;
+    },
+  });
+  /** Asks twelve bytes one after the other, each with a way around a step, and keeps sums in X and M[]. */
+  const asks = (step: Instruction): Instruction[] =>
+    Array.from({ length: 12 }, (_, i) => [
+      stmt(CODE.ldb_abs, i),
+      jump(CODE.jset_k, 1 << (i & 7), 0, 4),
+      step,
+      stmt(CODE.ldx_mem, 5),
+      stmt(CODE.add_x),
+      stmt(CODE.st, 5),
+    ]).flat();
+  const end = [stmt(CODE.ld_mem, 3), stmt(CODE.add_x), stmt(CODE.ldx_mem, 5), stmt(CODE.add_x), stmt(CODE.ret_a)];
+  const start = [stmt(CODE.ld_len), stmt(CODE.st, 3), stmt(CODE.st, 5), stmt(CODE.ldx_imm, 9)];
+  const step = stmt(CODE.mul_k, 77);
+
+  test.each([
+    ["with cells", [...start, ...asks(step), ...end]],
+    ["with a far load", [...start, ...asks(step), stmt(CODE.ldb_abs, 0xfff00003), stmt(CODE.st, 3), ...end]],
+    ["with a context", [...start, ...asks(step), stmt(CODE.ldw_abs, 0xfffff008), stmt(CODE.st, 3), ...end]],
+    ["with user code", [...start, ...asks({ code: 0xf0, jt: 0, jf: 0, k: 3 }), ...end]],
+    ["with a word in each", [stmt(CODE.ldw_abs, 9), ...start, ...asks(step), stmt(CODE.ldw_abs, 2), stmt(CODE.ret_a)]],
+  ])("%s", (_name, instructions) => {
+    const program = verify(instructions, { isa });
+    expect(printMatch(lower(program))).toMatch(/^ +(if .+)?return rest\(b, o, n/m);
+    const [reference, filter] = [interpreter.load(program), js.load(program)];
+    const context = packetContext({ ifindex: 7, length: 1000, network: 1 });
+    const verdicts = new Set<number>();
+    for (let seed = 0; seed < 200; seed++) {
+      const packet = Uint8Array.from(
+        { length: 6 + (seed % 12) },
+        (_, i) => Math.imul(seed * 31 + i, 0x9e3779b1) >>> 24,
+      );
+      const want = reference.run(packet);
+      verdicts.add(want);
+      expect(filter.match(packet, 0, packet.length)).toBe(want);
+      expect(filter.run(packet, context)).toBe(reference.run(packet, context));
+    }
+    expect(verdicts.size).toBeGreaterThan(50);
+  });
+
+  test("a short program has one", () => {
+    expect(printMatch(lower(verify([...start, ...end])))).not.toContain("rest");
   });
 });
 

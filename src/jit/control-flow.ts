@@ -17,10 +17,20 @@ export type Step =
   | { readonly step: "block"; readonly block: number; readonly next: number };
 
 /**
+ * Lays out blocks `from` to `to` - 1; edges to others are left to the printer.
+ *
  * @param isInlined  blocks printed wherever somebody jumps to them (short returns); they get neither label nor step.
  */
-export function layOut(blocks: readonly Block[], isInlined: (block: Block) => boolean): Step[] {
-  const printed = blocks.flatMap((block, number) => (number === 0 || !isInlined(block) ? [number] : []));
+export function layOut(
+  blocks: readonly Block[],
+  isInlined: (block: Block) => boolean,
+  from = 0,
+  to = blocks.length,
+): Step[] {
+  const printed: number[] = [];
+  for (let number = from; number < to; number++) {
+    if (number === from || !isInlined(blocks[number]!)) printed.push(number);
+  }
   const position = new Map(printed.map((number, at) => [number, at]));
   const opens = firstJumps(blocks, printed, position);
   const openedAt = printed.map((): number[] => []);
@@ -57,6 +67,20 @@ function firstJumps(
     first.set(to, from);
   }
   return first;
+}
+
+/**
+ * Numbers of the blocks that can begin a second part, ascending: every edge from a block in front of it to it or behind
+ * it leads to it, but for edges to blocks that are inlined.
+ */
+export function* cuts(blocks: readonly Block[], isInlined: (block: Block) => boolean): Generator<number> {
+  let furthest = 0;
+  for (let number = 1; number < blocks.length; number++) {
+    for (const to of successors(blocks[number - 1]!.ending)) {
+      if (to > furthest && !isInlined(blocks[to]!)) furthest = to;
+    }
+    if (furthest === number) yield number;
+  }
 }
 
 /** A search jumps to its targets from inside; even the next block needs a label then. */

@@ -11,7 +11,7 @@ import type { VerifiedProgram } from "../program/engine.ts";
 import { disassembleOne } from "../text/disassemble.ts";
 import { toWat } from "../wasm/wat.ts";
 import type { Ending, Op, Test } from "./ir.ts";
-import { printBatch, printMatch } from "./js-printer.ts";
+import { printBatch, printMatch } from "./js-functions.ts";
 import { lower } from "./lower.ts";
 import { printModule } from "./wasm-printer.ts";
 

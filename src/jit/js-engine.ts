@@ -14,7 +14,7 @@ import { outsideArray, outsideBatch } from "../program/outside.ts";
 import { NO_CONTEXT, type PacketContext } from "../program/packet-context.ts";
 import { loadPacket } from "../program/packet-load.ts";
 import type { Lowered } from "./ir.ts";
-import { OUTSIDE, printBatch, printMatch } from "./js-printer.ts";
+import { OUTSIDE, printBatch, printMatch } from "./js-functions.ts";
 import { lower } from "./lower.ts";
 
 type Match = (bytes: Uint8Array, offset?: number, length?: number, context?: PacketContext, wire?: number) => number;

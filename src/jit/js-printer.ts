@@ -1,15 +1,7 @@
 /**
- * Prints lowered programs as JavaScript source.
+ * Prints blocks as JavaScript statements.
  *
- * A, X and M are int32 locals, because V8 keeps those unboxed; verdicts become u32 at the end.  Every value that is
- * not in the source by number (contexts, tables, the slow paths) is a parameter of the code, so source and program
- * are the same text for everybody.
- *
- * Words of 32 bits are read through a DataView, which takes a fifth of the instructions that four bytes take.  A
- * batch makes one for its array; `match` makes one for an array that it is given twice in a row, keeps it until it
- * is given another, and reads bytes otherwise: a view for every packet would cost more than it saves.  For 16 bits
- * it saves nothing.  A view to the end of the buffer follows an array that grows; an array without bytes may be one
- * that is detached or out of bounds, and gets none.
+ * A, X and M are int32 locals, because V8 keeps those unboxed; verdicts become u32 at the end.
  *
  * Names in the code: b bytes, q a view of them, o offset of the packet, n bytes captured, c context, w length on the wire, a x m0..m15
  * the machine, y an indexed offset, f a slow result, T the hash tables, M scratch cells that a user's code can see.
@@ -18,26 +10,12 @@ import { BpfError } from "../base/errors.ts";
 import type { Register } from "../isa/opcodes.ts";
 import type { AluOp, Condition } from "../isa/semantics.ts";
 import { layOut } from "./control-flow.ts";
-import {
-  asksContext,
-  type Block,
-  type Ending,
-  goesFar,
-  type Lowered,
-  type Op,
-  type Order,
-  type Test,
-  usesContext,
-  usesLength,
-} from "./ir.ts";
+import type { Block, Ending, Lowered, Op, Order, Test } from "./ir.ts";
 
 /** Longest program, in instructions: V8's parser and optimiser slow down out of proportion beyond. */
 export const MOST_INSTRUCTIONS = 1500;
 /** Most nested labels: the parser recurses, and must fit a small stack. */
 export const MOST_LABELS = 500;
-
-/** Parameters of the outer function, in order: what the code needs from outside. */
-export const OUTSIDE = Object.freeze(["T", "M", "S", "none", "far", "ancillary", "extension", "outside"] as const);
 
 /** `a op b` on int32 operands, as an int32. */
 const JS_ALU = {
@@ -63,134 +41,41 @@ const JS_CONDITION = {
 
 const UNSIGNED: ReadonlySet<Condition> = new Set<Condition>(["gt", "ge"]);
 
-/**
- * The source of `match(b, o, n)`: the verdict on one packet.  A program that asks for more than the packet's bytes
- * has two parameters more, the context c and the length on the wire w.
- *
- * @throws {BpfError} `unsupported` for a program beyond {@link MOST_INSTRUCTIONS} or {@link MOST_LABELS}.
- */
-export function printMatch(lowered: Lowered): string {
-  // V8 inlines functions of up to 460 bytes of bytecode (max_inlined_bytecode_size): a default for o would cost eight,
-  // and what `span` does fifty, which are better spent on the program
-  const lines = [
-    '"use strict";',
-    ...SPAN,
-    ...(usesWords(lowered) ? WORDS : []),
-    `return function match(b, o, n${asksContext(lowered) ? ", c = none, w" : ""}) {`,
-    "  o |= 0;",
-    "  n = span(b, o, n);",
-    ...(usesLength(lowered) ? ["  if (w === undefined) w = n;"] : []),
-    ...(usesWords(lowered) ? ["  const q = b === seen ? view : look(b);"] : []),
-    ...machine(lowered, "  "),
-    ...new Printer(lowered, (value) => `return ${value};`, wordOfArray).print("  "),
-    "};",
-  ];
-  return `${lines.join("\n")}\n`;
-}
-
-/**
- * The source of `batch(b, t, i, end, d, l, v)`: verdicts on packets i..end-1 of table t into v (or null), with
- * contexts from the function d and wire lengths from l where these are not undefined; returns how many match.
- *
- * @throws {BpfError} as {@link printMatch}.
- */
-export function printBatch(lowered: Lowered): string {
-  const lines = [
-    '"use strict";',
-    "return function batch(b, t, i, end, d, l, v) {",
-    "  let matched = 0;",
-    ...(usesWords(lowered)
-      ? [
-          "  const q = b.length > 0 ? new DataView(b.buffer, b.byteOffset, b.length) : new DataView(new ArrayBuffer(0));",
-        ]
-      : []),
-    "  for (; i < end; i++) {",
-    "    const o = t[2 * i], n = t[2 * i + 1];",
-    ...(usesContext(lowered) ? ["    const c = d === undefined ? none : d(i);"] : []),
-    ...(usesLength(lowered) ? ["    const w = l !== undefined ? l[i] : d === undefined ? n : d(i).length ?? n;"] : []),
-    "    let r = 0;",
-    ...machine(lowered, "    "),
-    "    packet: {",
-    ...new Printer(
-      lowered,
-      (value) => (value === "0" ? "break packet;" : `{ r = ${value}; break packet; }`),
-      wordOfView,
-    ).print("      "),
-    "    }",
-    "    if (r !== 0) matched++;",
-    "    if (v !== null) v[i] = r;",
-    "  }",
-    "  return matched;",
-    "};",
-  ];
-  return `${lines.join("\n")}\n`;
-}
-
 /** The 32-bit word at an index, as an int32. */
-type Word = (at: string, order: Order) => string;
-const wordOfView: Word = (at, order) => `q.getInt32(${at}${order === "memory" ? ", true" : ""})`;
-const wordOfArray: Word = (at, order) => `${order}(q, b, ${at})`;
+export type Word = (at: string, order: Order) => string;
 
-/** The length of `match`'s packet; a function of its own in each filter, so that it sees the arrays of that filter only. */
-const SPAN: readonly string[] = [
-  "function span(b, o, n) {",
-  "  n = n === undefined ? b.length - o : n | 0;",
-  "  if ((o | n) < 0 || o + n > b.length) outside(b, o, n);",
-  "  return n;",
-  "}",
-];
-
-/** What `match` needs for {@link wordOfArray}. */
-const WORDS: readonly string[] = [
-  "var seen, view, last;",
-  "function look(b) {",
-  "  if (b !== last || b.length === 0) {",
-  "    last = b;",
-  "    seen = undefined;",
-  "    return undefined;",
-  "  }",
-  "  view = new DataView(b.buffer, b.byteOffset);",
-  "  seen = b;",
-  "  return view;",
-  "}",
-  ...(["host", "memory"] as const).flatMap((order) => [
-    `function ${order}(q, b, i) {`,
-    `  return q === undefined ? ${bytesAt("i", 0, 4, order)} : ${wordOfView("i", order)};`,
-    "}",
-  ]),
-];
-
-function usesWords({ blocks }: Lowered): boolean {
-  return blocks.some(({ ops }) => ops.some((op) => (op.op === "load" || op.op === "load-index") && op.size === 4));
+/** How the statements end the packet, and read it. */
+export interface Style {
+  /** Ends it with a verdict, given as an expression. */
+  finish(value: string): string;
+  readonly word: Word;
+  /** Goes on at a block that is not printed; code that is printed whole has none. */
+  readonly elsewhere?: string;
 }
 
-/** Declarations of the machine's registers; scratch cells that user code may look at are elements of M instead. */
-function machine({ blocks, cells, extensions }: Lowered, indent: string): string[] {
-  const some = (asked: (op: Op) => boolean): boolean => blocks.some(({ ops }) => ops.some(asked));
-  const names = ["a = 0", "x = 0"];
-  if (some(({ op }) => op === "load-index")) names.push("y = 0");
-  if (some((op) => goesFar(op) || op.op === "extension")) names.push("f = 0");
-  if (extensions.length === 0) names.push(...cells.map((cell) => `m${cell} = 0`));
-  const lines = [`${indent}let ${names.join(", ")};`];
-  if (extensions.length > 0) lines.push(`${indent}M.fill(0);`);
-  return lines;
-}
-
-class Printer {
+/** Writes blocks as statements. */
+export class Printer {
+  /** Characters written. */
+  size = 0;
+  /** By block, `size` where it begins. */
+  readonly begins: number[] = [];
   readonly #lowered: Lowered;
-  readonly #finish: (value: string) => string;
-  readonly #word: Word;
+  readonly #style: Style;
   readonly #lines: string[] = [];
+  #to = 0;
   #indent = "";
 
-  /** @param finish  the statement that ends the packet with a verdict, given as an expression. */
-  constructor(lowered: Lowered, finish: (value: string) => string, word: Word) {
+  constructor(lowered: Lowered, style: Style) {
     this.#lowered = lowered;
-    this.#finish = finish;
-    this.#word = word;
+    this.#style = style;
   }
 
-  print(indent: string): string[] {
+  /**
+   * Blocks `from` to `to` - 1.
+   *
+   * @throws {BpfError} `unsupported` for a program beyond {@link MOST_INSTRUCTIONS} or {@link MOST_LABELS}.
+   */
+  print(indent: string, from = 0, to = this.#lowered.blocks.length): string[] {
     const { blocks, instructions } = this.#lowered;
     if (instructions > MOST_INSTRUCTIONS) {
       throw new BpfError(
@@ -198,12 +83,13 @@ class Printer {
         `${instructions} instructions are more than JavaScript code takes, ${MOST_INSTRUCTIONS}`,
       );
     }
-    const steps = layOut(blocks, isReturn);
+    const steps = layOut(blocks, isReturn, from, to);
     const labels = steps.filter((step) => step.step === "open").length;
     if (labels > MOST_LABELS) {
       throw new BpfError("unsupported", `${labels} labels are more than JavaScript code nests, ${MOST_LABELS}`);
     }
     this.#indent = indent;
+    this.#to = to;
     for (const step of steps) {
       if (step.step === "open") {
         this.#line(`L${step.label}: {`);
@@ -212,6 +98,7 @@ class Printer {
         this.#indent = this.#indent.slice(2);
         this.#line("}");
       } else {
+        this.begins[step.block] = this.size;
         const block = blocks[step.block]!;
         for (const op of block.ops) this.#op(op);
         this.#ending(block.ending, step.next);
@@ -220,8 +107,14 @@ class Printer {
     return this.#lines;
   }
 
+  /** The statement that ends the packet. */
+  #finish(value: string): string {
+    return this.#style.finish(value);
+  }
+
   #line(text: string): void {
     this.#lines.push(this.#indent + text);
+    this.size += text.length;
   }
 
   #nested(print: () => void): void {
@@ -296,7 +189,7 @@ class Printer {
   }
 
   #load(at: string, k: number, size: 1 | 2 | 4, order: Order): string {
-    return size === 4 ? this.#word(plus(at, k), order) : bytesAt(at, k, size, order);
+    return size === 4 ? this.#style.word(plus(at, k), order) : bytesAt(at, k, size, order);
   }
 
   #far(offset: string, size: number): void {
@@ -347,7 +240,7 @@ class Printer {
   #goto(to: number): string {
     const { ops, ending } = this.#lowered.blocks[to]!;
     if (ops.length === 0 && ending.end === "return") return this.#finish(verdict(ending.value));
-    return `break L${to};`;
+    return to < this.#to ? `break L${to};` : this.#style.elsewhere!;
   }
 }
 
@@ -371,7 +264,8 @@ function testOf(test: Test): readonly [holds: string, fails: string] {
   }
 }
 
-function isReturn({ ops, ending }: Block): boolean {
+/** Such a block is printed wherever somebody jumps to it. */
+export function isReturn({ ops, ending }: Block): boolean {
   return ops.length === 0 && ending.end === "return";
 }
 
@@ -388,7 +282,7 @@ function plus(base: string, k: number): string {
 }
 
 /** The bytes of b at an index + k, as an int32 of either order. */
-function bytesAt(at: string, k: number, size: 1 | 2 | 4, order: Order): string {
+export function bytesAt(at: string, k: number, size: 1 | 2 | 4, order: Order): string {
   const bytes = Array.from({ length: size }, (_, i) => `b[${plus(at, k + i)}]`);
   if (order === "memory") bytes.reverse();
   return bytes.map((byte, i) => (i === size - 1 ? byte : `${byte} << ${8 * (size - 1 - i)}`)).join(" | ");
