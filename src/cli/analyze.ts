@@ -9,8 +9,8 @@ import { Program } from "../vm/program.ts";
 import { withContexts } from "./capture-context.ts";
 import { captureBatches } from "./capture-file.ts";
 import { type Command, EXIT } from "./command.ts";
-import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
-import { PROGRAM_OPTIONS, readProgram, refuseTwoStdins } from "./program-argument.ts";
+import { readProgram, refuseTwoStdins } from "./program-argument.ts";
+import { EXPRESSION_OPTIONS, PROGRAM_OPTIONS } from "./program-options.ts";
 import type { Terminal } from "./terminal.ts";
 
 export const command: Command = {

@@ -2,7 +2,8 @@
 import { attachFilter, detachFilter } from "../kernel/attach.ts";
 import { type Command, EXIT, UsageError } from "./command.ts";
 import { FOREIGN_DETAILS, FOREIGN_OPTIONS, foreignSocket } from "./foreign-argument.ts";
-import { PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
+import { readProgram } from "./program-argument.ts";
+import { PROGRAM_OPTIONS } from "./program-options.ts";
 
 /** Of an expression: it makes sense on packet sockets of Ethernet interfaces. */
 const PLACE = { linktype: 1, live: true };

@@ -8,9 +8,9 @@ import type { FilterProgram } from "../kernel/attach.ts";
 import { type CaptureOptions, capture, interfaceLinktype, type LiveCapture } from "../kernel/capture.ts";
 import type { LiveBatch } from "../kernel/live-batch.ts";
 import { type Arguments, type Command, EXIT, UsageError } from "./command.ts";
-import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
 import { packetLine, timeText } from "./packet-line.ts";
-import { PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
+import { readProgram } from "./program-argument.ts";
+import { EXPRESSION_OPTIONS, PROGRAM_OPTIONS } from "./program-options.ts";
 import { styled, type Terminal } from "./terminal.ts";
 
 /** Milliseconds between progress lines. */

@@ -5,8 +5,8 @@ import { encode } from "../program/codec.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { formatText } from "../text/formats.ts";
 import { type Arguments, type Command, UsageError } from "./command.ts";
-import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
-import { FORMAT_LIST, PROGRAM_FORMATS, PROGRAM_OPTIONS, type ProgramFormat, readProgram } from "./program-argument.ts";
+import { FORMAT_LIST, PROGRAM_FORMATS, type ProgramFormat, readProgram } from "./program-argument.ts";
+import { EXPRESSION_OPTIONS, PROGRAM_OPTIONS } from "./program-options.ts";
 import type { Terminal } from "./terminal.ts";
 
 export const command: Command = {

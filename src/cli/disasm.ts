@@ -1,8 +1,8 @@
 /** `cbpf disasm`: shows any program, and any bytes, as assembly. */
 import type { Command } from "./command.ts";
 import { writeProgram } from "./convert.ts";
-import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
-import { PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
+import { readProgram } from "./program-argument.ts";
+import { EXPRESSION_OPTIONS, PROGRAM_OPTIONS } from "./program-options.ts";
 
 export const command: Command = {
   usage: "[--listing] [--from FORMAT] PROGRAM",

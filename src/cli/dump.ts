@@ -3,7 +3,8 @@ import { dump, STAGES } from "../jit/inspect.ts";
 import { dumpGraph } from "../optimize/inspect.ts";
 import { Program } from "../vm/program.ts";
 import { about, type Command } from "./command.ts";
-import { PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
+import { readProgram } from "./program-argument.ts";
+import { PROGRAM_OPTIONS } from "./program-options.ts";
 
 export const command: Command = {
   usage: "[--stage STAGE] PROGRAM",

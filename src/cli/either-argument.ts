@@ -6,7 +6,8 @@ import { compileFilter } from "../filter/compile.ts";
 import type { Instruction } from "../program/instruction.ts";
 import type { Arguments } from "./command.ts";
 import { FILTER_OPTIONS, filterOptions, linktypeOption } from "./filter-argument.ts";
-import { isExpression, PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
+import { isExpression, readProgram } from "./program-argument.ts";
+import { PROGRAM_OPTIONS } from "./program-options.ts";
 import { SystemNames } from "./system-names.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -7,23 +7,9 @@ import type { CompiledFilter, FilterOptions } from "../filter/options.ts";
 import { linktypeFromName } from "../link/linktypes.ts";
 import { optimize } from "../optimize/optimize.ts";
 import { type Arguments, type Option, UsageError } from "./command.ts";
+import { EXPRESSION_OPTIONS } from "./program-options.ts";
 import { SystemNames } from "./system-names.ts";
 import { styled, type Terminal } from "./terminal.ts";
-
-/** Options that say how an expression is understood, wherever one can stand for a program. */
-export const EXPRESSION_OPTIONS = {
-  netmask: {
-    type: "string",
-    value: "MASK",
-    help: "of an expression: IPv4 netmask for `ip broadcast`, as 255.255.255.0",
-  },
-  mode: {
-    type: "string",
-    value: "MODE",
-    help: "of an expression: compatible (default) with libpcap, or scoped: no leaks, and IPv6 everywhere",
-  },
-  unoptimized: { type: "boolean", short: "O", help: "do not optimize an expression's program" },
-} as const satisfies Record<string, Option>;
 
 /** Options of the commands that are about an expression. */
 export const FILTER_OPTIONS = {

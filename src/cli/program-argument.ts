@@ -9,7 +9,7 @@ import type { Instruction } from "../program/instruction.ts";
 import { parseText, recognise, TEXT_FORMATS, type TextFormat } from "../text/formats.ts";
 import { vocabulary } from "../text/vocabulary.ts";
 import { Program } from "../vm/program.ts";
-import { type Arguments, about, type Option, UsageError } from "./command.ts";
+import { type Arguments, about, UsageError } from "./command.ts";
 import { compileArgument } from "./filter-argument.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -19,12 +19,6 @@ export const PROGRAM_FORMATS: readonly ProgramFormat[] = [...(Object.keys(TEXT_F
 
 /** Bytes of the largest PROGRAM that is read: 4096 instructions need no tenth of it in any form. */
 const MAX_PROGRAM = 4 << 20;
-
-/** Options that say how to read a PROGRAM. */
-export const PROGRAM_OPTIONS = {
-  from: { type: "string", value: "FORMAT", help: "form of the program, recognised by default" },
-  "byte-order": { type: "string", value: "ORDER", help: "of raw bytes: little, big or auto (default)" },
-} as const satisfies Record<string, Option>;
 
 /** Verdict of an expression's program on a packet that it picks. */
 const SNAPLEN = 262_144;

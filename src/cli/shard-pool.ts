@@ -2,10 +2,12 @@
  * Threads that filter ranges.
  */
 import { Worker } from "node:worker_threads";
-import { type CaptureRange, type RangeResult, rangeFilter } from "./shards.ts";
+import type { CaptureRange, RangeResult } from "./shards.ts";
 
 /** Ranges that a worker has: one that it filters, and the next, so that it need not wait for an answer. */
 const DEPTH = 2;
+
+type RangeFilter = (range: CaptureRange) => RangeResult;
 
 interface Task {
   readonly range: CaptureRange;
@@ -15,16 +17,22 @@ interface Task {
 
 /** A fixed number of threads, started at once; a range goes to the first that has time. */
 export class RangePool {
+  /** How many filter ranges, the calling one included where it does. */
+  threads: number;
   readonly #workers: readonly RangeWorker[];
-  /** Filters ranges on this thread too, which counts as one of them. */
-  readonly #own: ((range: CaptureRange) => RangeResult) | undefined;
+  #own: RangeFilter | undefined;
   #ownIsScheduled = false;
   readonly #waiting: Task[] = [];
 
-  /** @param own  This thread has nothing else to do: it is one of the threads. */
-  constructor(threads: number, own: boolean) {
-    this.#workers = Array.from({ length: own ? threads - 1 : threads }, () => new RangeWorker(() => this.#handOut()));
-    this.#own = own ? rangeFilter() : undefined;
+  constructor(workers: number) {
+    this.threads = workers;
+    this.#workers = Array.from({ length: workers }, () => new RangeWorker(() => this.#handOut()));
+  }
+
+  /** The calling thread, which has nothing else to do, filters ranges as well. */
+  join(filterRange: RangeFilter): void {
+    this.#own = filterRange;
+    this.threads++;
   }
 
   run(range: CaptureRange): Promise<RangeResult> {
@@ -48,7 +56,7 @@ export class RangePool {
   }
 
   /** One range a turn of the event loop, in which the workers' answers come in. */
-  #runOne(filterRange: (range: CaptureRange) => RangeResult): void {
+  #runOne(filterRange: RangeFilter): void {
     this.#ownIsScheduled = false;
     const task = this.#waiting.shift();
     if (task === undefined) return;
@@ -65,6 +73,8 @@ export class RangePool {
 class RangeWorker {
   readonly #worker = new Worker(new URL("./shard-worker.js", import.meta.url));
   readonly #tasks: Task[] = [];
+  /** Why it answers no more. */
+  #failure: Error | undefined;
 
   /** @param answered  Called after each answer. */
   constructor(answered: () => void) {
@@ -72,9 +82,8 @@ class RangeWorker {
       this.#tasks.shift()!.resolve(result);
       answered();
     });
-    this.#worker.on("error", (error) => {
-      for (const { reject } of this.#tasks.splice(0)) reject(error);
-    });
+    this.#worker.on("error", (error: Error) => this.#fail(error));
+    this.#worker.on("exit", () => this.#fail(new Error("a thread that filters ranges has stopped")));
   }
 
   get load(): number {
@@ -82,11 +91,18 @@ class RangeWorker {
   }
 
   run(task: Task): void {
-    this.#tasks.push(task);
-    this.#worker.postMessage(task.range);
+    if (this.#failure === undefined) {
+      this.#tasks.push(task);
+      this.#worker.postMessage(task.range);
+    } else task.reject(this.#failure);
   }
 
   stop(): Promise<number> {
     return this.#worker.terminate();
+  }
+
+  #fail(failure: Error): void {
+    this.#failure ??= failure;
+    for (const { reject } of this.#tasks.splice(0)) reject(this.#failure);
   }
 }

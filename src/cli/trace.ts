@@ -9,9 +9,9 @@ import { disassembleOne } from "../text/disassemble.ts";
 import { withContexts } from "./capture-context.ts";
 import { captureBatches } from "./capture-file.ts";
 import { type Arguments, type Command, EXIT, UsageError } from "./command.ts";
-import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
 import { packetLine } from "./packet-line.ts";
-import { PROGRAM_OPTIONS, readProgramSource, refuseTwoStdins } from "./program-argument.ts";
+import { readProgramSource, refuseTwoStdins } from "./program-argument.ts";
+import { EXPRESSION_OPTIONS, PROGRAM_OPTIONS } from "./program-options.ts";
 import { styled, type Terminal } from "./terminal.ts";
 
 export const command: Command = {

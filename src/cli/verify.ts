@@ -4,8 +4,8 @@ import { disassembleOne } from "../text/disassemble.ts";
 import { DEFAULT_OPTMEM_MAX, estimateAttach } from "../verify/estimate.ts";
 import { check } from "../verify/verify.ts";
 import { type Command, EXIT } from "./command.ts";
-import { EXPRESSION_OPTIONS } from "./filter-argument.ts";
-import { PROGRAM_OPTIONS, readProgram } from "./program-argument.ts";
+import { readProgram } from "./program-argument.ts";
+import { EXPRESSION_OPTIONS, PROGRAM_OPTIONS } from "./program-options.ts";
 import { styled } from "./terminal.ts";
 
 export const command: Command = {
