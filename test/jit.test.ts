@@ -13,9 +13,9 @@ import { printMatch } from "../src/jit/js-functions.ts";
 import { lower } from "../src/jit/lower.ts";
 import { type WasmFilter, wasm } from "../src/jit/wasm-engine.ts";
 import { Arena, createArena } from "../src/program/arena.ts";
-import type { BatchFilter, VerifiedProgram } from "../src/program/engine.ts";
+import type { BatchFilter, PacketBatch, VerifiedProgram } from "../src/program/engine.ts";
 import { type Instruction, jump, stmt } from "../src/program/instruction.ts";
-import { packetContext } from "../src/program/packet-context.ts";
+import { type PacketContext, packetContext } from "../src/program/packet-context.ts";
 import { verify } from "../src/verify/verify.ts";
 import { engineNamed, PACKETS_BEFORE_COMPILING } from "../src/vm/tiers.ts";
 
@@ -403,6 +403,62 @@ describe("user code", () => {
       const outer = packetContext({ random: () => filter.run(Uint8Array.of(7, 7), inner) });
       expect(filter.run(Uint8Array.of(9, 1), outer), filter.tier).toBe(10);
     }
+  });
+});
+
+describe("user code in a batch without contexts", () => {
+  const seen: unknown[] = [];
+  const look = ({ context }: { context: unknown }): void => {
+    seen.push({ ...(context as PacketContext) });
+  };
+  const isa = ISA.extend({
+    code: 0xf0,
+    name: "look",
+    run: (state) => {
+      look(state);
+      return undefined;
+    },
+  }).extendAncillary({
+    offset: 64,
+    name: "seen",
+    read: (state) => {
+      look(state);
+      return 0;
+    },
+  });
+  const instruction = verify([stmt(0xf0), stmt(CODE.ret_k, 1)], { isa });
+  const ancillary = verify([stmt(CODE.ldw_abs, 0xfffff000 + 64), stmt(CODE.ret_k, 1)], { isa });
+
+  const table = Uint32Array.of(0, 2, 2, 1);
+  const inArena = createArena({ bytes: 64, packets: 2, lengths: true });
+  inArena.add(Uint8Array.of(1, 2), packetContext({ length: 100 }));
+  inArena.add(Uint8Array.of(3), packetContext({ length: 0xffffffff }));
+  const bare = createArena({ bytes: 64, packets: 2 });
+  bare.add(Uint8Array.of(1, 2));
+  bare.add(Uint8Array.of(3));
+  const batches: readonly [string, PacketBatch, readonly (number | undefined)[]][] = [
+    [
+      "lengths",
+      { bytes: new Uint8Array(3), table, count: 2, lengths: Uint32Array.of(100, 0xffffffff) },
+      [100, 0xffffffff],
+    ],
+    ["no lengths", { bytes: new Uint8Array(3), table, count: 2 }, [undefined, undefined]],
+    ["an arena with lengths", inArena, [100, 0xffffffff]],
+    ["an arena without", bare, [undefined, undefined]],
+  ];
+
+  test.each(batches)("%s: it sees the length on the wire, and nothing else", (_name, batch, lengths) => {
+    for (const engine of [interpreter, js, wasm]) {
+      for (const program of [instruction, ancillary]) {
+        seen.length = 0;
+        expect(engine.load(program).runBatch(batch)).toBe(2);
+        expect(seen, engine.name).toEqual(lengths.map((length) => packetContext({ length })));
+      }
+    }
+    if (!(batch instanceof Arena)) return;
+    seen.length = 0;
+    for (const i of [1, 0]) wasm.load(instruction).matchAt(batch, i);
+    expect(seen).toEqual([...lengths].reverse().map((length) => packetContext({ length })));
   });
 });
 

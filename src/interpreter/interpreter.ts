@@ -10,6 +10,7 @@ import type { ExtensionRow, MachineState } from "../isa/instruction-set.ts";
 import { BPF_MEMWORDS } from "../isa/limits.ts";
 import type { Opcode } from "../isa/opcodes.ts";
 import { AncillaryReader, endsProgram } from "../program/ancillary-reader.ts";
+import { contextsOf } from "../program/batch-contexts.ts";
 import type { Engine, Filter, PacketBatch, VerifiedProgram } from "../program/engine.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { NO_CONTEXT, type PacketContext } from "../program/packet-context.ts";
@@ -59,7 +60,8 @@ class Interpreter implements Filter {
   runBatch(batch: PacketBatch, verdicts?: Uint32Array): number {
     if (this.#calling) return new Interpreter(this.#program).runBatch(batch, verdicts);
     const { bytes, table, count, lengths } = batch;
-    const contexts = batch.context === undefined ? undefined : batch;
+    // without a context of the batch's, user code alone can see that the length is in one
+    const contexts = batch.context === undefined && this.#extensions.length === 0 ? undefined : contextsOf(batch);
     return this.execute(bytes, table, count, lengths, contexts, NO_CONTEXT, verdicts);
   }
 
@@ -72,7 +74,7 @@ class Interpreter implements Filter {
     table: Uint32Array,
     count: number,
     lengths: Uint32Array | undefined,
-    contexts: PacketBatch | undefined,
+    contexts: ((i: number) => PacketContext) | undefined,
     only: PacketContext,
     verdicts: Uint32Array | undefined,
   ): number {
@@ -84,7 +86,7 @@ class Interpreter implements Filter {
     for (let i = 0; i < count; i++) {
       const start = table[2 * i]! | 0;
       const length = table[2 * i + 1]! | 0;
-      const context = contexts === undefined ? only : contexts.context!(i);
+      const context = contexts === undefined ? only : contexts(i);
       if (clearsMemory) mem.fill(0);
       let a = 0;
       let x = 0;

@@ -18,6 +18,7 @@ import {
   WORK_AREA_BYTES,
   writeMetadata,
 } from "../program/arena.ts";
+import { contextsOf } from "../program/batch-contexts.ts";
 import type { BatchFilter, Engine, PacketBatch, VerifiedProgram } from "../program/engine.ts";
 import { bitmapOf, indicesOf } from "../program/matches.ts";
 import { outsideBatch, slice } from "../program/outside.ts";
@@ -101,7 +102,7 @@ export class WasmFilter implements BatchFilter {
 
   /** The verdict on packet i of an arena, which is not copied. */
   matchAt(arena: Arena, i: number): number {
-    if (this.#isBusy(arena)) return this.#runOf(arena, i);
+    if (this.#isBusy(arena)) return this.#runOf(arena, i, contextsOf(arena));
     const run = this.#prepared(arena, "run", false);
     const { layout, table, lengths } = arena;
     const length = table[2 * i + 1]!;
@@ -210,9 +211,10 @@ export class WasmFilter implements BatchFilter {
   /** Any other batch: packet by packet, copied. */
   #copyBatch(batch: PacketBatch, verdicts: Uint32Array | undefined): number {
     const { count } = batch;
+    const contexts = contextsOf(batch);
     let matched = 0;
     for (let i = 0; i < count; i++) {
-      const verdict = this.#runOf(batch, i);
+      const verdict = this.#runOf(batch, i, contexts);
       if (verdict !== 0) matched++;
       if (verdicts !== undefined) verdicts[i] = verdict;
     }
@@ -226,8 +228,8 @@ export class WasmFilter implements BatchFilter {
   }
 
   /** Packet i of a batch, copied. */
-  #runOf(batch: PacketBatch, i: number): number {
-    const context = batch.context === undefined ? NO_CONTEXT : batch.context(i);
+  #runOf(batch: PacketBatch, i: number, contexts: (i: number) => PacketContext): number {
+    const context = contexts(i);
     const wire = batch.lengths?.[i] ?? context.length ?? batch.table[2 * i + 1]!;
     return this.#runCopied(packetOf(batch, i), context, wire);
   }
@@ -326,6 +328,7 @@ class Calls {
   #memory: WasmMemory | undefined;
   #workArea = 0;
   #batch: PacketBatch | undefined;
+  #contexts: ((i: number) => PacketContext) | undefined;
   readonly #state: { -readonly [Field in keyof MachineState]: MachineState[Field] } = {
     a: 0,
     x: 0,
@@ -363,6 +366,7 @@ class Calls {
   on(memory: WasmMemory, workArea: number, batch: PacketBatch | undefined): void {
     this.#memory = memory;
     this.#workArea = workArea;
+    if (batch !== this.#batch) this.#contexts = batch === undefined ? undefined : contextsOf(batch);
     this.#batch = batch;
   }
 
@@ -372,9 +376,7 @@ class Calls {
   }
 
   #contextOf(number: number): PacketContext {
-    const batch = this.#batch;
-    if (batch === undefined) return this.context;
-    return batch.context === undefined ? NO_CONTEXT : batch.context(number);
+    return this.#contexts === undefined ? this.context : this.#contexts(number);
   }
 
   #extension(lowered: Lowered, number: number, length: number, call: number, a: number, x: number): number {
