@@ -2,15 +2,18 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { fromHex } from "../src/base/bytes.ts";
 import { BpfError } from "../src/base/errors.ts";
+import { CaptureBatch } from "../src/capture/batch.ts";
 import {
-  type CaptureBatch,
   type DirectSource,
   isGzip,
   type Packet,
   type PacketMemory,
+  pcapngWriter,
   readCapture,
   readCaptureSync,
 } from "../src/capture/index.ts";
+import { readInto } from "../src/capture/into-memory.ts";
+import { Scanner } from "../src/capture/scanner.ts";
 import { createArena } from "../src/program/arena.ts";
 import type { PacketBatch } from "../src/program/engine.ts";
 import { Program } from "../src/vm/program.ts";
@@ -497,6 +500,25 @@ describe("reading", () => {
     expect(promised.byteCapacity).toBe(4096);
     const shared = createArena({ bytes: 4096, packets: 8, shared: true });
     expect(() => [...readCaptureSync(direct(bytes, shared, 5000))]).toThrow(expect.objectContaining({ code: "limit" }));
+  });
+
+  test("a batch that served for one file serves for another", () => {
+    const writer = pcapngWriter();
+    for (const linktype of [1, 1]) writer.addInterface({ linktype });
+    writer.write({ data: Uint8Array.of(1), interfaceId: 1 });
+    const batch = new CaptureBatch(8, createArena({ bytes: 4096, packets: 8, lengths: true }));
+    const rows: Row[][] = [];
+    for (const bytes of [writer.take(), CAPTURE]) {
+      const inFile: Row[] = [];
+      for (const { count } of readInto(new Scanner(batch), direct(bytes, batch.memory!, 4096))) {
+        for (let i = 0; i < count; i++) {
+          expect(batch.packet(i).number).toBe(inFile.length + 1);
+          inFile.push(rowOf(batch.packet(i)));
+        }
+      }
+      rows.push(inFile);
+    }
+    expect(rows).toEqual([[[0n, "01", 1, 1, 1]], ROWS]);
   });
 
   test("a filter runs over the arena that a file is read into", () => {

@@ -42,6 +42,7 @@ export class PcapDecoder implements Decoder {
     if (this.header === undefined) {
       if (window.end - at < FILE_HEADER) return at;
       this.readFileHeader(window, at);
+      batch.interfaceIds.fill(0); // and so they stay: there is one interface
       at += FILE_HEADER;
     }
     batch.interfaces = this.header!.interfaces;

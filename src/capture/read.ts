@@ -4,7 +4,7 @@
  * Reading is in constant memory.  The fast way is by batches; iterating packet by packet makes an object for each.
  */
 import { BpfError } from "../base/errors.ts";
-import type { CaptureBatch, CaptureHeader, Packet } from "./batch.ts";
+import { CaptureBatch, type CaptureHeader, type Packet } from "./batch.ts";
 import { ChunkReader } from "./from-chunks.ts";
 import { type DirectSource, readInto } from "./into-memory.ts";
 import { Scanner } from "./scanner.ts";
@@ -65,7 +65,7 @@ export interface Capture extends AsyncIterable<Packet> {
  * ```
  */
 export function readCaptureSync(source: SyncSource, options: ReadOptions = {}): SyncCapture {
-  const scanner = new Scanner(batchSize(options), "into" in source ? source.into : undefined);
+  const scanner = new Scanner(new CaptureBatch(batchSize(options), "into" in source ? source.into : undefined));
   const once = onlyOnce();
   function* batches() {
     once();
@@ -94,7 +94,7 @@ export function readCaptureSync(source: SyncSource, options: ReadOptions = {}): 
  * @throws {BpfError} `bad-argument` for a batch size outside its range.
  */
 export function readCapture(source: Source, options: ReadOptions = {}): Capture {
-  const scanner = new Scanner(batchSize(options));
+  const scanner = new Scanner(new CaptureBatch(batchSize(options)));
   const reader = new ChunkReader(scanner);
   const once = onlyOnce();
   async function* batches() {

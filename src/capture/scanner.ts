@@ -5,7 +5,7 @@
  * into-memory.ts, which also keep the record that a stretch ends in.
  */
 import { hex, readU32BE } from "../base/bytes.ts";
-import { CaptureBatch, type CaptureHeader, type PacketMemory } from "./batch.ts";
+import type { CaptureBatch, CaptureHeader } from "./batch.ts";
 import { type Decoder, damage, type Window } from "./decoder.ts";
 import { pcapDecoderFor } from "./pcap.ts";
 import { BLOCK, PcapngDecoder } from "./pcapng.ts";
@@ -22,9 +22,10 @@ export class Scanner {
   readonly batch: CaptureBatch;
   private decoder: Decoder | undefined;
 
-  /** @param batchSize  Packets in a batch at most. */
-  constructor(batchSize: number, memory?: PacketMemory) {
-    this.batch = new CaptureBatch(batchSize, memory);
+  /** @param batch  What packets are handed out in; it may have served for another file before. */
+  constructor(batch: CaptureBatch) {
+    batch.firstNumber = 1;
+    this.batch = batch;
   }
 
   get header(): CaptureHeader | undefined {

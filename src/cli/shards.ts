@@ -9,9 +9,9 @@
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { BpfError } from "../base/errors.ts";
-import type { CaptureBatch, PacketMemory } from "../capture/batch.ts";
-import { PAGE } from "../capture/into-memory.ts";
-import { readCaptureSync } from "../capture/read.ts";
+import { CaptureBatch } from "../capture/batch.ts";
+import { PAGE, readInto } from "../capture/into-memory.ts";
+import { Scanner } from "../capture/scanner.ts";
 import type { ProfileName } from "../program/engine.ts";
 import { verify } from "../verify/verify.ts";
 import { cutCapture, type FileRange } from "./cuts.ts";
@@ -73,6 +73,7 @@ export function filterRange(range: CaptureRange): RangeResult {
 /** A {@link filterRange} for many ranges: what several of them have in common is made once. */
 export function rangeFilter(): (range: CaptureRange) => RangeResult {
   const arena = captureArena();
+  const batch = new CaptureBatch(arena.packetCapacity, arena);
   let key = "";
   let picker: Picker;
   return (range) => {
@@ -80,11 +81,11 @@ export function rangeFilter(): (range: CaptureRange) => RangeResult {
     const wanted = JSON.stringify([program, profile, engine, snaplen, invert]);
     if (wanted !== key) picker = new Picker(verify(program, { profile }), { engine, snaplen, invert });
     key = wanted;
-    return pickFrom(range, picker, arena);
+    return pickFrom(range, picker, batch);
   };
 }
 
-function pickFrom(range: CaptureRange, picker: Picker, arena: PacketMemory): RangeResult {
+function pickFrom(range: CaptureRange, picker: Picker, into: CaptureBatch): RangeResult {
   const first = range.first ?? 1;
   const picked: number[] = [];
   const verdicts: number[] = [];
@@ -92,7 +93,7 @@ function pickFrom(range: CaptureRange, picker: Picker, arena: PacketMemory): Ran
   let matched = 0;
   let damage: RangeResult["damage"];
   try {
-    for (const batch of rangeBatches(range, arena)) {
+    for (const batch of rangeBatches(range, into)) {
       matched += range.list
         ? picker.pick(batch, (i, verdict) => {
             picked.push(first + packets + i);
@@ -166,7 +167,7 @@ function renumbered(result: RangeResult, packets: number): RangeResult {
 // --- reading a range --------------------------------------------------------------------------------------------
 
 /** The packets of a range, as of a file that has the heads and then the range. */
-function* rangeBatches({ file, head, start, end, first }: CaptureRange, into: PacketMemory): Generator<CaptureBatch> {
+function* rangeBatches({ file, head, start, end, first }: CaptureRange, into: CaptureBatch): Generator<CaptureBatch> {
   const fd = openSync(file, "r");
   const pieces = [...head, [start, end] as const];
   let piece = 0;
@@ -183,7 +184,7 @@ function* rangeBatches({ file, head, start, end, first }: CaptureRange, into: Pa
     return got;
   };
   try {
-    yield* readCaptureSync({ into, read }).batches();
+    yield* readInto(new Scanner(into), { into: into.memory!, read });
   } catch (error) {
     const headBytes = head.reduce((sum, [from, to]) => sum + to - from, 0);
     throw relocated(error, start - headBytes, (first ?? 1) - 1);
