@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -119,6 +119,10 @@ describe("cbpf run", () => {
     expect((await cbpf(["run", "--count", IPV4, "-"], frames())).out).toBe("2\n");
     expect((await cbpf(["run", "--count", IPV4, zipped, at("frames.pcap")])).out).toBe("4\n");
     expect((await cbpf(["run", "--count", "-", at("frames.pcap")], IPV4)).out).toBe("2\n");
+    const bytewise = Array.from(gzipSync(frames()), (byte) => Uint8Array.of(byte));
+    expect((await cbpf(["run", "--count", IPV4, "-"], bytewise)).out).toBe("2\n");
+    const one = await cbpf(["run", "--count", IPV4, "-"], Uint8Array.of(0x1f));
+    expect([one.status, one.err.includes("file of 1 bytes has no magic number")]).toEqual([3, true]);
     const piped = await cbpf(["run", "-w", "-", IPV4, zipped]);
     expect([...readCaptureSync(piped.bytes)]).toHaveLength(2);
   });
@@ -150,6 +154,11 @@ describe("cbpf run", () => {
 
   test("refuses to overwrite what it reads, and one pcap for two link types", async () => {
     expect((await cbpf(["run", "-w", at("frames.pcap"), IPV4, at("frames.pcap")])).status).toBe(2);
+    linkSync(at("frames.pcap"), at("hard.pcap"));
+    symlinkSync(at("frames.pcap"), at("soft.pcap"));
+    for (const link of ["hard.pcap", "soft.pcap"]) {
+      expect((await cbpf(["run", "-w", at(link), IPV4, at("frames.pcap")])).status, link).toBe(2);
+    }
     expect(readFileSync(at("frames.pcap"))).toEqual(Buffer.from(frames()));
     const raw = pcapWriter({ linktype: 101 });
     raw.write({ data: new Uint8Array(20) });

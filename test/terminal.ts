@@ -9,13 +9,18 @@ export interface Outcome {
   readonly err: string;
 }
 
-/** Runs a command line in this process. */
-export async function cbpf(words: readonly string[], stdin: Uint8Array | string = ""): Promise<Outcome> {
+/** Runs a command line in this process; standard input comes in one chunk or several. */
+export async function cbpf(
+  words: readonly string[],
+  stdin: Uint8Array | string | readonly Uint8Array[] = "",
+): Promise<Outcome> {
   const out: Buffer[] = [];
   let err = "";
   const terminal: Terminal = {
     stdin: (async function* () {
-      yield typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin;
+      if (typeof stdin === "string") yield new TextEncoder().encode(stdin);
+      else if (stdin instanceof Uint8Array) yield stdin;
+      else yield* stdin;
     })(),
     async write(data) {
       out.push(Buffer.from(data));

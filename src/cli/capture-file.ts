@@ -67,10 +67,11 @@ async function* chunksOf(file: FileHandle): AsyncGenerator<Uint8Array> {
     yield chunk.subarray(0, bytesRead);
   }
 }
+
 /** The chunks, uncompressed where they begin as gzip does. */
 async function decompressed(chunks: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
   const iterator = chunks[Symbol.asyncIterator]();
-  const first = await iterator.next();
+  const first = await firstOf(iterator);
   const all = resumed(first, iterator);
   if (first.done || !isGzip(first.value)) return all;
   const [{ Readable }, { createGunzip }] = await Promise.all([import("node:stream"), import("node:zlib")]);
@@ -82,6 +83,18 @@ async function decompressed(chunks: AsyncIterable<Uint8Array>): Promise<AsyncIte
   const gunzip = createGunzip({ chunkSize: CHUNK });
   source.on("error", (error) => gunzip.destroy(error));
   return source.pipe(gunzip);
+}
+
+/** The first chunk, with the second behind it where it is too short to tell; a pipe may give a byte at a time. */
+async function firstOf(chunks: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
+  let first = await chunks.next();
+  while (!first.done && first.value.length < 2) {
+    const begun = Buffer.from(first.value); // a copy: the next chunk may lie in the same memory
+    const next = await chunks.next();
+    first = { done: false, value: next.done ? begun : Buffer.concat([begun, next.value]) };
+    if (next.done) break;
+  }
+  return first;
 }
 
 async function* resumed(

@@ -1,7 +1,7 @@
 /**
  * Where the packets that `cbpf run` picks go: lines of text, or a capture file.
  */
-import { realpathSync } from "node:fs";
+import { statSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { BpfError } from "../base/errors.ts";
 import type { CaptureBatch } from "../capture/batch.ts";
@@ -184,7 +184,8 @@ function pcapngTarget(): Target {
 
 function sameFile(a: string, b: string): boolean {
   try {
-    return realpathSync(a) === realpathSync(b);
+    const [one, other] = [statSync(a, { bigint: true }), statSync(b, { bigint: true })];
+    return one.dev === other.dev && one.ino === other.ino; // a link's path would not tell
   } catch {
     return false;
   }
