@@ -502,6 +502,11 @@ describe("reading", () => {
     expect(() => [...readCaptureSync(direct(bytes, shared, 5000))]).toThrow(expect.objectContaining({ code: "limit" }));
   });
 
+  test.each([Number.NaN, -1, 4097, undefined, Promise.resolve(3)])("a source that reads %s bytes is refused", (got) => {
+    const source = { into: createArena({ bytes: 4096, packets: 8 }), read: () => got as number };
+    expect(() => [...readCaptureSync(source)]).toThrow(expect.objectContaining({ code: "bad-argument" }));
+  });
+
   test("a batch that served for one file serves for another", () => {
     const writer = pcapngWriter();
     for (const linktype of [1, 1]) writer.addInterface({ linktype });

@@ -2,6 +2,7 @@
  * Files that are read straight into memory of the caller's choice: no byte is copied but the start of the record that
  * a read ends in, which moves to the front of what is read next.
  */
+import { BpfError } from "../base/errors.ts";
 import type { CaptureBatch, PacketMemory } from "./batch.ts";
 import type { Window } from "./decoder.ts";
 import type { Scanner } from "./scanner.ts";
@@ -43,7 +44,11 @@ export function* readInto(scanner: Scanner, { into, read }: DirectSource): Gener
     if (to >= into.bytes.length - LINE) into.reserve({ bytes: Math.max(2 * into.bytes.length, PAGE) });
     const { bytes } = into;
     const room = Math.min(READ_BYTES, bytes.length - to);
-    const got = read(bytes.subarray(to, to + (room >= PAGE ? room - (room % PAGE) : room)));
+    const target = bytes.subarray(to, to + (room >= PAGE ? room - (room % PAGE) : room));
+    const got = read(target);
+    if (!(got >= 0 && got <= target.length)) {
+      throw new BpfError("bad-argument", `a capture source says that it read ${got} bytes into ${target.length}`);
+    }
     if (got === 0) return scanner.finish(position - left, left);
     to += got;
     position += got;
