@@ -19,7 +19,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readCaptureSync } from "../src/capture/read.ts";
 import { pcapWriter } from "../src/capture/write-pcap.ts";
 import { pcapngWriter } from "../src/capture/write-pcapng.ts";
-import { type CaptureRange, filterRange, filterRanges, rangeFilter, shardCapture } from "../src/cli/shards.ts";
+import {
+  type CaptureRange,
+  filterRange,
+  filterRanges,
+  type RangeResult,
+  rangeFilter,
+  shardCapture,
+} from "../src/cli/shards.ts";
 import { assemble } from "../src/text/assemble.ts";
 import { below, mulberry32, pick } from "./random-programs.ts";
 
@@ -130,7 +137,9 @@ test("what cannot be cut is one range", () => {
     expect(shardCapture(at(name), { program: PROGRAM, bytes: 1000 })).toHaveLength(1);
   }
   expect(filterRange(shardCapture(at("text"), { program: PROGRAM })[0]!).damage?.what).toMatch(/neither a pcap nor/);
-  expect(() => shardCapture(at("us.pcap"), { program: PROGRAM, bytes: 0 })).toThrow(/no size of a range/);
+  for (const bytes of [0, -1, 1000.5, Number.NaN]) {
+    expect(() => shardCapture(at("us.pcap"), { program: PROGRAM, bytes })).toThrow(/no size of a range/);
+  }
 });
 
 const DIST = fileURLToPath(new URL("../dist/bin/main.js", import.meta.url));
@@ -145,7 +154,7 @@ describe.skipIf(!existsSync(DIST))(
     const large = (name: string): string => at(`large-${name}`);
 
     beforeAll(() => {
-      // ranges are of 32 MiB: files of a little more than two
+      // ranges are of 16 MiB: files of a little more than four
       const pcap = readFileSync(at("us.pcap"));
       const body = pcap.subarray(24);
       const times = Math.ceil((70 << 20) / body.length);
@@ -226,6 +235,44 @@ test("a header that is read four bytes late is no record, though such headers fo
     const [, second] = shardCapture(at("late.pcap"), { program: PROGRAM, bytes: 24 + 116 * 80 + late });
     expect((second!.start - 24) % 116, `${late} bytes late`).toBe(0);
   }
+});
+
+test("a stretch without records to cut at is one range, and a search that keeps failing ends", () => {
+  const pcap = readFileSync(at("us.pcap"));
+  const second = 24 + 16 + pcap.readUInt32LE(24 + 8);
+  /** The ranges of a file with so many zeros behind the first record. */
+  const rangesAround = (name: string, gap: number, bytes: number): CaptureRange[] => {
+    writeFileSync(at(name), Buffer.concat([pcap.subarray(0, second), Buffer.alloc(gap), pcap.subarray(second)]));
+    return shardCapture(at(name), { program: PROGRAM, bytes });
+  };
+  const ranges = rangesAround("gap.pcap", 300_000, 20_000);
+  expect(ranges.length).toBeGreaterThan(10);
+  expect(ranges.filter(({ start, end }) => start >= end)).toEqual([]);
+  const [MiB, records] = [1 << 20, pcap.length - 24];
+  // searches begin at 1, 2, ... MiB and look through one each
+  expect(rangesAround("gap4.pcap", 5 * MiB - records, MiB)).toHaveLength(2);
+  expect(rangesAround("gap5.pcap", 6 * MiB - records, MiB)).toHaveLength(1);
+});
+
+test("the interfaces of a section go in front of a range in one piece, and no more than are read", async () => {
+  const [section, description] = [Buffer.alloc(28), Buffer.alloc(20)];
+  section.set([0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a, 1]);
+  section[24] = 28;
+  description.set([1, 0, 0, 0, 20, 0, 0, 0, 1]);
+  description[16] = 20;
+  const descriptions = (count: number): Buffer[] => Array<Buffer>(count).fill(description);
+  writeFileSync(at("many.pcapng"), Buffer.concat([section, ...descriptions(70_000)]));
+  const ranges = shardCapture(at("many.pcapng"), { program: PROGRAM, bytes: 100_000 });
+  expect(ranges.length).toBeGreaterThan(10);
+  expect(ranges.slice(1).map(({ head }) => head)).toEqual(ranges.slice(1).map(({ start }) => [[0, start]]));
+  expect(ranges.at(-1)!.start).toBeLessThanOrEqual(28 + 20 * 65_536);
+  const results: RangeResult[] = [];
+  for await (const result of filterRanges(ranges, filterRange)) results.push(result);
+  expect(results.at(-1)!.damage).toEqual({
+    what: "more than 65536 interfaces in one section",
+    offset: 28 + 20 * 65_536,
+    packet: 1,
+  });
 });
 
 test("what is no regular file is one range, and nothing is read of it", () => {

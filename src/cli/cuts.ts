@@ -4,6 +4,7 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { readU16BE, readU16LE, readU32BE, readU32LE } from "../base/bytes.ts";
 import { LINE, READ_BYTES } from "../capture/into-memory.ts";
+import { MAXIMUM_INTERFACES } from "../capture/limits.ts";
 import { LINKTYPE_BITS, PCAP_MAGIC } from "../capture/pcap.ts";
 import { BLOCK, BYTE_ORDER_MAGIC, SMALLEST_BLOCK } from "../capture/pcapng.ts";
 import { isGzip } from "../capture/scanner.ts";
@@ -94,6 +95,8 @@ const RECORD_HEADER = 16;
 const SEARCH = 1 << 20;
 /** Bytes that are nearly always enough. */
 const FIRST_SEARCH = 1 << 15;
+/** Searches in a row that may fail: each takes as long as the packets of some MiB. */
+const MOST_FAILURES = 4;
 /** Record headers in a row that make a cut believable. */
 const CHAIN = 12;
 /** Seconds between two neighbouring packets that are believable. */
@@ -131,13 +134,16 @@ function cutRecords(reader: Reader, size: number, bytes: number, pcap: Pcap): Fo
   const head = [[0, PCAP_HEADER]] as const;
   const cuts: Cut[] = [{ start: PCAP_HEADER, head, first: 1 }];
   const firstSeconds = pcap.readU32(reader.at(PCAP_HEADER, RECORD_HEADER), 0);
-  for (let at = bytes; at < size - bytes / 2; at += bytes) {
+  let failures = 0;
+  for (let at = bytes; at < size - bytes / 2 && failures < MOST_FAILURES; at += bytes) {
+    if (at <= cuts.at(-1)!.start) continue;
     let found = -1;
     for (const length of [FIRST_SEARCH, SEARCH]) {
       const window = reader.at(at, length);
       found = findRecord(window, pcap, firstSeconds, at + window.length === size);
       if (found >= 0) break;
     }
+    failures = found < 0 ? failures + 1 : 0;
     if (found >= 0) cuts.push({ start: at + found, head, first: null });
   }
   return { size, cuts, linktypes: new Set([pcap.linktype]) };
@@ -178,6 +184,7 @@ function walkBlocks(reader: Reader, size: number, bytes: number): Found {
   const cuts: Cut[] = [{ start: 0, head: [], first: 1 }];
   const linktypes = new Set<number>();
   let head: (readonly [number, number])[] = [];
+  let interfaces = 0;
   let { readU16, readU32 } = LITTLE_ENDIAN;
   let packets = 0;
   let chunk: Uint8Array = new Uint8Array(0);
@@ -200,9 +207,14 @@ function walkBlocks(reader: Reader, size: number, bytes: number): Found {
     if (at - last >= bytes && size - at >= bytes / 2) {
       cuts.push({ start: at, head: isSection ? [] : [...head], first: packets + 1 });
     }
-    if (isSection) head = [[at, at + length]];
-    else if (type === BLOCK.interfaceDescription) {
-      head.push([at, at + length]);
+    if (isSection) {
+      head = [[at, at + length]];
+      interfaces = 0;
+    } else if (type === BLOCK.interfaceDescription) {
+      if (++interfaces > MAXIMUM_INTERFACES) break; // damage, too
+      const [from, to] = head.at(-1)!;
+      if (to === at) head[head.length - 1] = [from, at + length];
+      else head.push([at, at + length]);
       linktypes.add(readU16(chunk, i + 8));
     } else if (PACKET_BLOCKS.has(type)) packets++;
     at += length;

@@ -54,10 +54,11 @@ const DEFAULT_RANGE = 32 << 20;
  * The ranges of a capture file, in file order; together they are all of it.  A file that cannot be cut (compressed,
  * of an old format, shorter than two ranges, or no capture at all) is one range.
  *
- * @throws {BpfError} `bad-argument` for a range size below 1; what `node:fs` throws for a file that cannot be read.
+ * @throws {BpfError} `bad-argument` for a range size that is no whole number from 1 up; what `node:fs` throws for a file that cannot be read.
  */
 export function shardCapture(file: string, { program, bytes = DEFAULT_RANGE }: ShardOptions): CaptureRange[] {
-  if (!(bytes >= 1)) throw new BpfError("bad-argument", `${bytes} bytes are no size of a range`);
+  if (!Number.isInteger(bytes) || bytes < 1)
+    throw new BpfError("bad-argument", `${bytes} bytes are no size of a range`);
   return cutCapture(file, bytes).ranges.map((range): CaptureRange => ({ file, ...range, program }));
 }
 
