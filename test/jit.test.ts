@@ -18,6 +18,7 @@ import { type Instruction, jump, stmt } from "../src/program/instruction.ts";
 import { type PacketContext, packetContext } from "../src/program/packet-context.ts";
 import { verify } from "../src/verify/verify.ts";
 import { engineNamed, PACKETS_BEFORE_COMPILING } from "../src/vm/tiers.ts";
+import { createMemory } from "../src/wasm/host.ts";
 
 const ENGINES = [js, wasm];
 
@@ -686,6 +687,35 @@ describe("arenas", () => {
     expect(() => wasm.load(program).runBatch(arena)).toThrow(/packet 1: offset 4293918720 and length 8 are outside/);
   });
 
+  test("sizes that no memory has, memories that hold no arena, and contexts without a place are refused", () => {
+    for (const options of [{ bytes: 0xffffffff }, { packets: 0xffffffff, metadata: true }]) {
+      expect(() => createArena(options)).toThrow(expect.objectContaining({ code: "limit" }));
+    }
+    for (const pages of [0, 1]) {
+      expect(() => Arena.attach(createMemory(pages))).toThrow(expect.objectContaining({ code: "bad-argument" }));
+    }
+    const refused = expect.objectContaining({ code: "bad-argument" });
+    const arena = createArena({ bytes: 8, packets: 2 });
+    arena.add(Uint8Array.of(1, 2));
+    expect(() => arena.setContext(0, packetContext({ mark: 7 }))).toThrow(refused);
+    expect([...arena.bytes.subarray(0, 2)]).toEqual([1, 2]);
+    const keeping = createArena({ bytes: 8, packets: 2, metadata: true });
+    for (const i of [-1, 2, Number.NaN]) expect(() => keeping.setContext(i, packetContext())).toThrow(refused);
+    keeping.setContext(1, packetContext({ mark: 7 }));
+    expect(keeping.context!(1).mark).toBe(7);
+  });
+
+  test("RANDOM reads the arena's own source, whatever else the arena keeps", () => {
+    const random = verify([stmt(CODE.ldw_abs, 0xfffff038), stmt(CODE.ret_a)]);
+    for (const kept of [{}, { lengths: true }, { metadata: true }, { lengths: true, metadata: true }]) {
+      let n = 40;
+      const arena = createArena({ bytes: 8, packets: 2, random: () => ++n, ...kept });
+      for (const byte of [1, 2]) arena.add(Uint8Array.of(byte));
+      for (const engine of [interpreter, js, wasm]) engine.load(random).runBatch(arena, arena.output);
+      expect([...arena.output, n]).toEqual([45, 46, 46]);
+    }
+  });
+
   test("two filters take turns on one arena", () => {
     const keys = (from: number): VerifiedProgram =>
       verify([
@@ -752,7 +782,11 @@ describe("parts of a shared arena", () => {
   test("take no packets, and a place of a user each", () => {
     const arena = shared(2);
     const part = Arena.attach(arena.memory, { from: 2, to: 5 });
-    expect(() => part.add(Uint8Array.of(1))).toThrow(expect.objectContaining({ code: "limit" }));
+    for (let turn = 0; turn < 2; turn++) {
+      expect(() => part.add(Uint8Array.of(1))).toThrow(expect.objectContaining({ code: "limit" }));
+      part.clear();
+    }
+    expect([part.count, arena.count, ...arena.bytes.subarray(0, 3)]).toEqual([0, 10, 0, 1, 2]);
     expect(() => Arena.attach(arena.memory, { to: 1 })).toThrow(expect.objectContaining({ code: "limit" }));
   });
 

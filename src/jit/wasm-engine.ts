@@ -106,7 +106,7 @@ export class WasmFilter implements BatchFilter {
     const run = this.#prepared(arena, "run", false);
     const { layout, table, lengths } = arena;
     const length = table[2 * i + 1]!;
-    const meta = arena.context === undefined ? NO_METADATA : layout.metadata + METADATA_BYTES * i;
+    const meta = arena.keepsMetadata ? layout.metadata + METADATA_BYTES * i : NO_METADATA;
     try {
       return run(table[2 * i]!, length, lengths === undefined ? length : lengths[i]!, meta, i) >>> 0;
     } catch (error) {
@@ -150,8 +150,8 @@ export class WasmFilter implements BatchFilter {
     const batch = this.#prepared(arena, output, prefetch);
     const lengthsAt = lengths === undefined ? layout.table + 4 : layout.lengths;
     const lengthStep = lengths === undefined ? 8 : 4;
-    const metaAt = arena.context === undefined ? NO_METADATA : layout.metadata;
-    const metaStep = arena.context === undefined ? 0 : METADATA_BYTES;
+    const metaAt = arena.keepsMetadata ? layout.metadata : NO_METADATA;
+    const metaStep = arena.keepsMetadata ? METADATA_BYTES : 0;
     let matched = 0;
     for (let from = 0; from < count; from += CHUNK) {
       const to = Math.min(from + CHUNK, count);

@@ -91,7 +91,12 @@ interface Layout {
 /** Numbers, not views: what a compiled batch loop is called with. */
 export type ArenaLayout = Layout;
 
-/** An empty arena. */
+/**
+ * An empty arena.
+ *
+ * @throws {BpfError} `bad-argument` for a size outside 1..4294967295, `limit` for more than WebAssembly's 4 GiB or than
+ *   there is memory for.
+ */
 export function createArena(options: ArenaOptions = {}): Arena {
   const { bytes = 1 << 20, packets = 1024, shared = false } = options;
   const users = shared ? (options.users ?? 8) : 1;
@@ -101,8 +106,8 @@ export function createArena(options: ArenaOptions = {}): Arena {
     }
   }
   const flags = (options.lengths ? HAS_LENGTHS : 0) | (options.metadata ? HAS_METADATA : 0);
-  const pages = pagesFor(layoutOf(bytes, packets, flags, users).end);
-  const memory = createMemory(pages, shared, pages);
+  const { end } = layoutOf(bytes, packets, flags, users);
+  const memory = allocate(end, () => createMemory(pagesFor(end), shared, pagesFor(end)));
   const header = new Uint32Array(memory.buffer, 0, 16);
   header[HEADER.bytes] = bytes;
   header[HEADER.packets] = packets;
@@ -123,14 +128,17 @@ export class Arena implements PacketBatch {
   tenant: object | undefined;
   /** True while a filter that runs on this arena has called a user's function: the work area is not free then. */
   busy = false;
-  /** What is known about packet i; there only when the arena keeps metadata.  One object, valid until the next call. */
+  /** True when there is a metadata record for each packet. */
+  readonly keepsMetadata: boolean;
+  /** What is known about packet i; there when that may be more than its length.  One object, valid until the next call. */
   readonly context?: (i: number) => PacketContext;
   readonly #context: { -readonly [Field in keyof PacketContext]: PacketContext[Field] };
+  readonly #isPart: boolean;
   #layout: Layout;
   #views: Views;
 
-  private constructor(memory: WasmMemory, { random = NO_CONTEXT.random, from, to }: ArenaAttachOptions) {
-    const header = new Uint32Array(memory.buffer, 0, 16);
+  private constructor(memory: WasmMemory, { random, from, to }: ArenaAttachOptions) {
+    const header = new Uint32Array(memory.buffer).subarray(0, 16);
     if (header[HEADER.magic] !== MAGIC) throw new BpfError("bad-argument", "the memory holds no arena");
     this.shared = !(memory.buffer instanceof ArrayBuffer);
     const isPart = from !== undefined || to !== undefined;
@@ -146,8 +154,10 @@ export class Arena implements PacketBatch {
     const layout = layoutFrom(header);
     this.#layout = isPart ? partOf(layout, start) : layout;
     this.#views = new Views(memory, this.#layout, isPart ? partHeader(header, end - start) : header);
-    this.#context = { ...NO_CONTEXT, random };
-    if (this.#hasMetadata) this.context = (i) => this.#readContext(i);
+    this.#isPart = isPart;
+    this.keepsMetadata = (header[HEADER.flags]! & HAS_METADATA) !== 0;
+    this.#context = { ...NO_CONTEXT, random: random ?? NO_CONTEXT.random };
+    if (this.keepsMetadata || random !== undefined) this.context = (i) => this.#readContext(i);
   }
 
   /**
@@ -210,16 +220,13 @@ export class Arena implements PacketBatch {
     return this.#layout;
   }
 
-  get #hasMetadata(): boolean {
-    return (this.#views.header[HEADER.flags]! & HAS_METADATA) !== 0;
-  }
-
   /**
    * Copies a packet in, with the bytes in front of it, and what the arena keeps of its context.  Returns its number.
    *
-   * @throws {BpfError} `limit` when a shared arena is full.
+   * @throws {BpfError} `limit` when a shared arena is full, or this is a part of one.
    */
   add(packet: Uint8Array, context: PacketContext = NO_CONTEXT): number {
+    if (this.#isPart) throw new BpfError("limit", "no packet can be added to a part of an arena");
     const { before } = context;
     const number = this.count;
     const needed = this.used + before.length + packet.length;
@@ -236,14 +243,21 @@ export class Arena implements PacketBatch {
     table[2 * number] = at;
     table[2 * number + 1] = packet.length;
     if (lengths !== undefined) lengths[number] = context.length ?? packet.length;
-    if (this.#hasMetadata) writeMetadata(words, this.#layout.metadata + METADATA_BYTES * number, context);
+    if (this.keepsMetadata) writeMetadata(words, this.#layout.metadata + METADATA_BYTES * number, context);
     header[HEADER.used] = needed;
     header[HEADER.count] = number + 1;
     return number;
   }
 
-  /** Writes what is known about packet i; `context.length` goes to `lengths`.  For arenas that keep metadata. */
+  /**
+   * Writes what is known about packet i; `context.length` goes to `lengths`.
+   *
+   * @throws {BpfError} `bad-argument` for an arena that keeps no metadata, or has no room for a packet i.
+   */
   setContext(i: number, context: PacketContext): void {
+    if (!this.keepsMetadata || !(i >= 0 && i < this.packetCapacity)) {
+      throw new BpfError("bad-argument", `the arena has no place for what is known about packet ${i}`);
+    }
     const { words, lengths, table } = this.#current();
     writeMetadata(words, this.#layout.metadata + METADATA_BYTES * i, context);
     if (lengths !== undefined) lengths[i] = context.length ?? table[2 * i + 1]!;
@@ -269,12 +283,7 @@ export class Arena implements PacketBatch {
     const old = this.#layout;
     const next = layoutOf(wanted.bytes, wanted.packets, header[HEADER.flags]!, header[HEADER.users]!);
     const more = pagesFor(next.end) - this.memory.buffer.byteLength / PAGE_BYTES;
-    if (next.end > 2 ** 32) throw new BpfError("limit", `an arena of ${next.end} bytes is more than 4 GiB`);
-    try {
-      if (more > 0) this.memory.grow(more);
-    } catch (cause) {
-      throw new BpfError("limit", `no memory for an arena of ${next.end} bytes`, { cause });
-    }
+    if (more > 0) allocate(next.end, () => this.memory.grow(more));
     // sections only move up, so the last one moves first
     const all = new Uint8Array(this.memory.buffer);
     for (const name of ["bytes", "output", "metadata", "lengths", "table"] as const) {
@@ -309,6 +318,7 @@ export class Arena implements PacketBatch {
     const at = (this.#layout.metadata + METADATA_BYTES * i) >>> 2;
     const context = this.#context;
     context.length = lengths?.[i];
+    if (!this.keepsMetadata) return context;
     for (const field of FIELDS) context[field] = words[at + (METADATA[field] >>> 2)]! >>> 0;
     context.network = words[at + (METADATA.network >>> 2)]!;
     const mac = words[at + (METADATA.mac >>> 2)]!;
@@ -409,6 +419,17 @@ function partHeader(header: Uint32Array, count: number): Uint32Array {
   own[HEADER.count] = count;
   own[HEADER.packets] = count;
   return own;
+}
+
+/** What `make` makes of memory for an arena of `bytes`. */
+function allocate<Made>(bytes: number, make: () => Made): Made {
+  if (bytes > 2 ** 32) throw new BpfError("limit", `an arena of ${bytes} bytes is more than 4 GiB`);
+  try {
+    return make();
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new BpfError("limit", `no memory for an arena of ${bytes} bytes`, { cause });
+  }
 }
 
 function pagesFor(bytes: number): number {
