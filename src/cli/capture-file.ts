@@ -8,8 +8,8 @@ import { BpfError } from "../base/errors.ts";
 import type { CaptureBatch, PacketMemory } from "../capture/batch.ts";
 import { readCapture, readCaptureSync } from "../capture/read.ts";
 import { isGzip } from "../capture/scanner.ts";
+import { captureMemory } from "./capture-memory.ts";
 import { about } from "./command.ts";
-import { captureArena } from "./picker.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Bytes of a pipe, or of a compressed file, that are read at a time. */
@@ -24,7 +24,7 @@ const CHUNK = 1 << 18;
 export async function* captureBatches(
   path: string,
   terminal: Terminal,
-  memory: PacketMemory = captureArena(),
+  memory: PacketMemory = captureMemory(),
 ): AsyncGenerator<CaptureBatch> {
   const name = path === "-" ? "standard input" : path;
   try {

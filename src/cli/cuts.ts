@@ -8,7 +8,7 @@ import { MAXIMUM_INTERFACES } from "../capture/limits.ts";
 import { LINKTYPE_BITS, PCAP_MAGIC } from "../capture/pcap.ts";
 import { BLOCK, BYTE_ORDER_MAGIC, SMALLEST_BLOCK } from "../capture/pcapng.ts";
 import { isGzip } from "../capture/scanner.ts";
-import { createArena } from "../program/arena.ts";
+import { captureMemory } from "./capture-memory.ts";
 
 /** A stretch of whole records. */
 export interface FileRange {
@@ -69,7 +69,7 @@ function cutsOf(path: string, bytes: number): Found {
 /** The bytes of a file from any offset on; they hold until the next call. */
 class Reader {
   readonly #fd: number;
-  readonly #memory = createArena({ bytes: LINE + SEARCH }).bytes;
+  readonly #memory = captureMemory(LINE + SEARCH).bytes;
 
   constructor(fd: number) {
     this.#fd = fd;

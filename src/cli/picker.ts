@@ -2,8 +2,6 @@
  * A program that picks packets out of captures, batch by batch.
  */
 import type { CaptureBatch } from "../capture/batch.ts";
-import { READ_BYTES } from "../capture/into-memory.ts";
-import { type Arena, createArena } from "../program/arena.ts";
 import type { PacketBatch, VerifiedProgram } from "../program/engine.ts";
 import { type EngineName, engineNamed, type TieredFilter } from "../vm/tiers.ts";
 import { needsContext, withContexts } from "./capture-context.ts";
@@ -58,9 +56,4 @@ export class Picker {
     if (this.#snaplen !== undefined) batch.cut(this.#snaplen);
     return this.#contexts ? withContexts(batch) : (batch.memory ?? batch);
   }
-}
-
-/** Memory that captures are read into, where compiled filters take the packets from: a read, and a record in front. */
-export function captureArena(): Arena {
-  return createArena({ bytes: READ_BYTES + (64 << 10), packets: 4096, lengths: true });
 }

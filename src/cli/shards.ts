@@ -14,8 +14,9 @@ import { PAGE, readInto } from "../capture/into-memory.ts";
 import { Scanner } from "../capture/scanner.ts";
 import type { ProfileName } from "../program/engine.ts";
 import { verify } from "../verify/verify.ts";
+import { captureMemory } from "./capture-memory.ts";
 import { cutCapture, type FileRange } from "./cuts.ts";
-import { captureArena, Picker, type PickerOptions } from "./picker.ts";
+import { Picker, type PickerOptions } from "./picker.ts";
 
 /** One unit of work. */
 export interface CaptureRange extends FileRange, PickerOptions {
@@ -73,8 +74,8 @@ export function filterRange(range: CaptureRange): RangeResult {
 
 /** A {@link filterRange} for many ranges: what several of them have in common is made once. */
 export function rangeFilter(): (range: CaptureRange) => RangeResult {
-  const arena = captureArena();
-  const batch = new CaptureBatch(arena.packetCapacity, arena);
+  const memory = captureMemory();
+  const batch = new CaptureBatch(memory.table.length / 2, memory);
   let key = "";
   let picker: Picker;
   return (range) => {

@@ -60,7 +60,10 @@ export interface ArenaOptions {
   readonly packets?: number;
   /** Keeps a wire length for each packet; without, LEN is the captured length. */
   readonly lengths?: boolean;
-  /** Keeps what ancillary loads read for each packet; without, nothing is known about any packet. */
+  /**
+   * Keeps what ancillary loads read for each packet, as `add` and `setContext` write it; without, nothing is known about
+   * any packet.
+   */
   readonly metadata?: boolean;
   /** Makes the memory shareable with worker threads.  A shared arena does not grow. */
   readonly shared?: boolean;
@@ -95,7 +98,7 @@ export type ArenaLayout = Layout;
  * An empty arena.
  *
  * @throws {BpfError} `bad-argument` for a size outside 1..4294967295, `limit` for more than WebAssembly's 4 GiB or than
- *   there is memory for.
+ *   there is memory for, `unsupported` where there is no WebAssembly.
  */
 export function createArena(options: ArenaOptions = {}): Arena {
   const { bytes = 1 << 20, packets = 1024, shared = false } = options;

@@ -4,6 +4,7 @@
  * The core is compiled without DOM or Node types, so the names are declared here.  A host may have no WebAssembly, or
  * a content security policy may forbid it; the caller hears that as an error of `compileModule`.
  */
+import { BpfError } from "../base/errors.ts";
 
 /** WebAssembly.Memory. */
 export interface WasmMemory {
@@ -28,7 +29,7 @@ export const PAGE_BYTES = 65536;
 
 function host(): WasmHost {
   const found = (globalThis as unknown as { WebAssembly?: WasmHost }).WebAssembly;
-  if (found === undefined) throw new Error("this host has no WebAssembly");
+  if (found === undefined) throw new BpfError("unsupported", "this host has no WebAssembly");
   return found;
 }
 
