@@ -326,6 +326,25 @@ test("ranges through one filter leave nothing behind", () => {
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1 << 20);
 });
 
+test("an error of whoever runs a range comes when it is that range's turn, and some range is always under way", async () => {
+  const ranges = shardCapture(at("us.pcap"), { program: PROGRAM, bytes: 50_000 });
+  const run = (range: CaptureRange): RangeResult => {
+    if (range === ranges[2]) throw new Error("no such machine");
+    return filterRange(range);
+  };
+  for (const ahead of [1, 2, 100]) {
+    let results = 0;
+    const joined = (async () => {
+      for await (const _ of filterRanges(ranges, run, ahead)) results++;
+    })();
+    await expect(joined).rejects.toThrow("no such machine");
+    expect(results).toBe(2);
+  }
+  for (const ahead of [0, -1, Number.NaN]) {
+    await expect(filterRanges(ranges, run, ahead).next()).rejects.toMatchObject({ code: "bad-argument" });
+  }
+});
+
 test("a wrong cut costs the next range, not all that follow", async () => {
   const ranges = shardCapture(at("us.pcap"), { program: PROGRAM, bytes: 50_000 });
   const wrong = ranges.map((range, i) =>

@@ -9,7 +9,10 @@ import type { Scanner } from "./scanner.ts";
 
 /** A file, and where it is read to. */
 export interface DirectSource {
-  /** Memory for bytes and table; a record that is larger than its `bytes` makes it grow. */
+  /**
+   * Memory for bytes and table, which nothing else may change or make grow until the last batch; a record that is larger
+   * than its `bytes` makes it grow.
+   */
   readonly into: PacketMemory;
   /** Writes the file's next bytes to the front of `target`; returns how many, at least one, or 0 at the file's end. */
   read(target: Uint8Array): number;

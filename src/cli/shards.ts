@@ -124,13 +124,16 @@ function pickFrom(range: CaptureRange, picker: Picker, into: CaptureBatch): Rang
  * again in one piece with the next, in case the cut between them was wrong; when that was not it, with all that
  * follows: the file is damaged then, and the last result has `damage`.
  *
- * @param run  Gives the result of a range, as {@link filterRange} does.
+ * @param run    Gives the result of a range, as {@link filterRange} does.
+ * @param ahead  From 1.
+ * @throws {BpfError} `bad-argument` for another `ahead`; what `run` throws.
  */
 export async function* filterRanges(
   ranges: readonly CaptureRange[],
   run: (range: CaptureRange) => RangeResult | Promise<RangeResult>,
   ahead = 4,
 ): AsyncGenerator<RangeResult, void, undefined> {
+  if (!(ahead >= 1)) throw new BpfError("bad-argument", `${ahead} ranges under way are none`);
   const underWay = new Map<number, Promise<RangeResult>>();
   const start = async (range: CaptureRange): Promise<RangeResult> => run(range);
   const last = ranges.length - 1;
