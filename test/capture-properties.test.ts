@@ -14,6 +14,7 @@ import {
   pcapWriter,
   readCapture,
   readCaptureSync,
+  type SyncSource,
 } from "../src/capture/index.ts";
 import { createArena } from "../src/program/arena.ts";
 
@@ -31,7 +32,7 @@ interface Plain {
 }
 
 /** Every packet of a file, copied, and the code, offset and number of the error that ended it. */
-function readAll(file: Uint8Array | Iterable<Uint8Array>, batchSize = 64) {
+function readAll(file: SyncSource, batchSize = 64) {
   const packets: Plain[] = [];
   try {
     for (const { number, data, originalLength, timestamp, interfaceId, linktype } of readCaptureSync(file, {
@@ -44,6 +45,18 @@ function readAll(file: Uint8Array | Iterable<Uint8Array>, batchSize = 64) {
     return { packets, error: { code: error.code, offset: error.offset, packet: error.packet } };
   }
   return { packets, error: undefined };
+}
+
+/** A file that is read into an arena, at most `most` bytes a time. */
+function intoArena(file: Uint8Array, most: number): SyncSource {
+  let at = 0;
+  const read = (target: Uint8Array): number => {
+    const part = file.subarray(at, at + Math.min(target.length, most));
+    target.set(part);
+    at += part.length;
+    return part.length;
+  };
+  return { into: createArena({ bytes: 64, packets: 8, lengths: true }), read };
 }
 
 /** Writes 32-bit words and bytes, so that the sample files owe nothing to the writers under test. */
@@ -131,6 +144,7 @@ describe.each(SAMPLES)("%s", (_, { file, ends, clean }) => {
   test("cut at every byte: the packets before the cut, then an error unless the cut is between records", () => {
     for (let size = 0; size <= file.length; size++) {
       const cut = readAll(file.slice(0, size));
+      expect(readAll(intoArena(file.subarray(0, size), 100)), `cut at ${size}, in an arena`).toEqual(cut);
       const before = ends.filter((end) => end <= size).length;
       expect(cut.packets, `cut at ${size}`).toEqual(whole.packets.slice(0, before));
       if (clean.includes(size)) expect(cut.error, `cut at ${size}`).toBeUndefined();
@@ -217,6 +231,7 @@ describe.each(SAMPLES)("%s", (_, { file, ends, clean }) => {
           const chunks: Uint8Array[] = [];
           for (let at = 0; at < broken.length; at += chunk) chunks.push(broken.slice(at, at + chunk));
           expect(readAll(chunks, 16)).toEqual(all);
+          expect(readAll(intoArena(broken, chunk), 16)).toEqual(all);
         },
       ),
       runs(1000, 20_000),

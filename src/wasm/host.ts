@@ -1,8 +1,8 @@
 /**
  * The host's WebAssembly, as far as this package uses it.
  *
- * The core is compiled without DOM or Node types, so the names are declared here.  A host may have no WebAssembly, or
- * a content security policy may forbid it; the caller hears that as an error of `compileModule`.
+ * The core is compiled without DOM or Node types, so the names are declared here.  A host may have no WebAssembly: that
+ * is a BpfError `unsupported`.  A content security policy may forbid it: that is an error of `compileModule`.
  */
 import { BpfError } from "../base/errors.ts";
 
