@@ -212,6 +212,64 @@ describe("strict semantics", () => {
   }
 });
 
+describe("programs that once came out wrong", () => {
+  test.each([
+    [
+      // Where the paths meet, A and M[0] are the same number on one of them, which then has both names.
+      "two numbers that are one on one of the paths",
+      `    ld #len; tax; jne #0, far
+           st M[0]; add x; ja last
+      far: ldxb 4*([0]&0xf); stx M[0]; jeq #1, both
+      last: tax
+      both: txa; ldx M[0]; jeq x, no
+           ret #1
+      no:  ret #0`,
+      "00 00 00 00",
+      1,
+    ],
+    [
+      "tests of a load that all lead to one place, the other being out of reach",
+      `ldb [20]; and #0xf0; jeq #0x10, one, a
+       a: ldb [20]; jgt #0xf, b, one
+       b: jgt #0x1f, one, two
+       one: ret #1
+       two: ret #2`,
+      "",
+      0,
+    ],
+    [
+      "the high bits of a sum whose largest number is even",
+      `ldb [0]; tax; ldb [1]; add x; tax; and #0x1fe; jeq #4, yes, next
+       next: txa; jeq #9, yes, no
+       yes: ret #1
+       no: ret #0`,
+      "02 03",
+      1,
+    ],
+    [
+      "ranges of a sum whose largest number, 765, lacks a bit",
+      `ldb [0]; tax; ldb [1]; add x; tax; ldb [2]; add x
+       jgt #7, a, no
+       a: jgt #11, b, yes
+       b: jgt #15, c, no
+       c: jgt #19, no, yes
+       yes: ret #1
+       no: ret #0`,
+      "ff 09 00",
+      0,
+    ],
+  ])("%s", (_name, text, packet, verdict) => {
+    const program = asm(text.replaceAll("; ", "\n"));
+    const bytes = Buffer.from(packet.replaceAll(" ", ""), "hex");
+    expect(runner(program).run(bytes)).toBe(verdict);
+    for (const goal of GOALS) {
+      const { instructions } = optimize(program, { goal });
+      expect(runner(instructions).run(bytes), goal).toBe(verdict);
+      expect(differences(program, instructions, SEED, 400), goal).toEqual([]);
+    }
+  });
+});
+
 describe("jumps", () => {
   /** `n` tests of one byte each, all to the same far return. */
   const ladder = (n: number): Instruction[] => {

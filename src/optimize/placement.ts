@@ -117,11 +117,13 @@ export class Placement {
         if (known && satisfies(states[i]!, wanted)) entered[i] = at;
       }
       if (at === 0) return entered;
-      const { writes, reads, renames } = steps[at - 1]!;
-      const renamed = renames !== undefined && wanted.has(writes!);
+      const { writes, reads, value, renames } = steps[at - 1]!;
+      const named = writes === undefined ? undefined : wanted.get(writes);
       if (writes !== undefined) wanted.delete(writes);
       for (let i = 0; i < reads.length; i++) wanted.set(reads[i]!, reading[at - 1]![i]!);
-      if (renamed) wanted.set(writes!, [renames]);
+      if (renames !== undefined && named !== undefined) {
+        wanted.set(writes!, named.includes(value!) ? [renames, ...named.filter((name) => name !== value)] : named);
+      }
     }
   }
 
@@ -217,11 +219,14 @@ const BRANCH = {
   set_x: CODE.jset_x,
 } as const;
 
-/** Names of the number that each place must hold; any one of them will do. */
+/** What each place must hold: one number under all of these names, which on another path can name different ones. */
 type Wanted = Map<number, readonly Value[]>;
 
 function satisfies(state: State, wanted: Wanted): boolean {
-  for (const [place, names] of wanted) if (!names.some((name) => state.places[place]!.includes(name))) return false;
+  for (const [place, names] of wanted) {
+    // A number without a name is known to the steps alone.
+    if (names.length === 0 || !names.every((name) => state.places[place]!.includes(name))) return false;
+  }
   return true;
 }
 

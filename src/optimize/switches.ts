@@ -8,7 +8,7 @@
 import { U32_MAX } from "../isa/limits.ts";
 import { type Graph, type Node, type Nodes, predecessorCounts, type TestNode, topological } from "./graph.ts";
 import type { Pass } from "./pass.ts";
-import type { Value } from "./value.ts";
+import { fill, type Value } from "./value.ts";
 
 /** From `low` to `high`, both included, the packet goes `to`. */
 interface Interval {
@@ -50,7 +50,8 @@ function rewritten({ nodes, root }: Graph, write: Write): Graph {
     }
     const value = (node as TestNode).left.root;
     const intervals = intervalsOf(node as TestNode, value, knot).map((i) => ({ ...i, to: made.get(i.to)! }));
-    made.set(node, write(nodes, value, joined(intervals), node.origin));
+    // Where every number that gets through goes to one place, nothing else would ask for the value.
+    made.set(node, nodes.touch(value, write(nodes, value, joined(intervals), node.origin), node.origin));
   }
   return { nodes, root: made.get(root)! };
 }
@@ -69,8 +70,13 @@ function prefixOf(left: Value): number {
 
 /** True when the mask keeps the high bits of the value. */
 function isPrefix(mask: number, value: Value): boolean {
-  const rest = (value.max & ~mask) >>> 0;
+  const rest = restOf(mask, value);
   return (rest & (rest + 1)) === 0;
+}
+
+/** The bits of the value that a mask takes away, the largest number's and all below: of numbers up to 6, 5 has the lowest. */
+function restOf(mask: number, value: Value): number {
+  return (fill(value.max) & ~mask) >>> 0;
 }
 
 /** The tests on the head's value that are reached from it and from nowhere else. */
@@ -123,7 +129,7 @@ function intervalsOf(head: TestNode, value: Value, knot: ReadonlySet<Node>): Int
 function passing({ cond, left, right }: TestNode): [low: number, high: number] {
   const k = (right as { k: number }).k;
   if (cond === "gt") return [k + 1, left.root.max];
-  return [k, k + ((left.root.max & ~prefixOf(left)) >>> 0)];
+  return [k, k + restOf(prefixOf(left), left.root)];
 }
 
 /** Index of the first of ascending numbers that is no less than `bound`. */
@@ -197,7 +203,7 @@ function commonest(intervals: readonly Interval[]): Node {
 function prefixMask({ low, high }: Interval, value: Value): number | undefined {
   const size = high - low + 1;
   if (size === 1 || (size & (size - 1)) !== 0 || low % size !== 0 || size > value.max) return undefined;
-  return (value.max & ~(size - 1)) >>> 0;
+  return restOf(size - 1, value);
 }
 
 /** A tree of `gt` comparisons with one interval at each leaf. */
