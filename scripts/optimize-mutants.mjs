@@ -32,7 +32,7 @@ const MUTANTS = [
   ["graph.ts",    "a dropped test drops its load",                     "if (yes === no) return this.touch(left, this.touch(right, yes, origin), origin);", "if (yes === no) return yes;"],
   ["graph.ts",    "v >= k is v > k",                                   'again("gt", left, k - 1)', 'again("gt", left, k)'],
   ["graph.ts",    "v + c == k is v == k + c",                          "(k - constant) >>> 0);", "(k + constant) >>> 0);"],
-  ["graph.ts",    "v & m == m is any bit of m",                        "k === constant && isPowerOfTwo(k)", "k === constant"],
+  ["graph.ts",    "v & m == m is any bit of m",                        "k !== 0 && k === left.bits && isPowerOfTwo(k)", "k !== 0 && k === left.bits"],
   ["graph.ts",    "the largest number is never reached",               "if (k >= left.max) return", "if (k >= left.max - 1) return"],
   ["graph.ts",    "left > right is right > left",                      "return this.test(\"gt\", right, left, no, yes, origin);", "return this.test(\"gt\", right, left, yes, no, origin);"],
   // Facts

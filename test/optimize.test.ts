@@ -444,6 +444,11 @@ describe("the interface", () => {
 
   test.each([
     ["a jump back", [stmt(0x05, 0xffffffff), stmt(0x06, 0)], {}, "instruction 0 jumps back"],
+    ["a jump too far", [stmt(0x05, 1), stmt(0x06, 0)], {}, "instruction 0 leads out of the program"],
+    ["a branch too far", [jump(0x15, 1, 0, 1), stmt(0x06, 0)], {}, "instruction 0 leads out of the program"],
+    ["no return at the end", [stmt(0x30, 0)], {}, "instruction 0 leads out of the program"],
+    ["a cell too many", [stmt(0x02, 16), stmt(0x06, 1)], {}, "instruction 0 names no cell"],
+    ["nothing", [], {}, "there are no instructions"],
     ["more decisions than the budget", port80, { budget: 3 }, "more than 3 decisions"],
     ["nothing to gain", [stmt(0x06, 1)], {}, "nothing smaller was found"],
   ] as const)("%s comes back unchanged, and why", (_name, program, options: OptimizeOptions, reason) => {

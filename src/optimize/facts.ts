@@ -159,8 +159,6 @@ export class Facts {
     switch (cond) {
       case "gt":
         return fact.low > k ? true : fact.high <= k ? false : undefined;
-      case "ge":
-        return fact.low >= k ? true : fact.high < k ? false : undefined;
       case "eq":
         if (k < fact.low || k > fact.high || (k & fact.zeros) !== 0 || (~k & fact.ones) !== 0) return false;
         return this.#excludes(left, k) ? false : undefined;
@@ -188,7 +186,6 @@ export class Facts {
   }
 
   #with(subject: Value, fact: Fact): Facts {
-    if (subject.op === "const") return this;
     const subjects = [...this.#subjects];
     const facts = [...this.#facts];
     const known = subjects.lastIndexOf(subject);
@@ -234,7 +231,6 @@ function narrowed(fact: Fact, cond: Test["cond"], k: number, mask: number, outco
   switch (cond) {
     case "eq":
       if (!outcome) {
-        if (isPowerOfTwo(mask)) return narrowed(fact, "set", mask, mask, k === 0);
         if (mask === 0xffffffff && k === low) low++;
         if (mask === 0xffffffff && k === high) high--;
         return settled(low, high, zeros, ones, fact.excluded.with(mask, k));
@@ -246,10 +242,6 @@ function narrowed(fact: Fact, cond: Test["cond"], k: number, mask: number, outco
     case "gt":
       if (outcome) low = Math.max(low, k + 1);
       else high = Math.min(high, k);
-      break;
-    case "ge":
-      if (outcome) low = Math.max(low, k);
-      else high = Math.min(high, k - 1);
       break;
     case "set":
       if (!outcome) zeros |= k;
@@ -289,7 +281,7 @@ function either(a: Fact, b: Fact): Fact {
 
 /** What is known of `v op k` when `fact` is known of v. */
 function through(op: Exclude<Value["op"], "const">, fact: Fact, k: number, value: Value): Fact {
-  if (fact.low === fact.high && op in ALU && !((op === "div" || op === "mod") && k === 0)) {
+  if (fact.low === fact.high && op in ALU) {
     return exactly(ALU[op as keyof typeof ALU](fact.low, k));
   }
   let low = 0;

@@ -13,11 +13,12 @@ import { Interner } from "./interner.ts";
 import { placeName } from "./places.ts";
 import { isPowerOfTwo, showValue, type Value, Values } from "./value.ts";
 
-/** Conditions of test nodes: the instruction set's. */
-export type Condition = keyof typeof CONDITION;
+/** The instruction set's conditions, which {@link Nodes.test} takes. */
+type Condition = keyof typeof CONDITION;
 
 export interface Test {
-  readonly cond: Condition;
+  /** `ge` is spelled `gt`. */
+  readonly cond: Exclude<Condition, "ge">;
   readonly left: Value;
   readonly right: Value;
 }
@@ -69,7 +70,7 @@ export type Semantics = "strict" | "libpcap";
 export const TOUCHES = 0x80000000 | 0;
 
 /** What starts the key of each kind of node; tests have their condition. */
-const KEY = { eq: 0, gt: 1, ge: 2, set: 3, return: 4, touch: 5, let: 6, draw: 7, device: 8, call: 9 } as const;
+const KEY = { eq: 0, gt: 1, set: 2, return: 3, touch: 4, let: 5, draw: 6, device: 7, call: 8 } as const;
 
 export class Nodes {
   readonly values: Values;
@@ -236,7 +237,6 @@ export class Nodes {
         if (left.op === "add") return again("eq", inner, (k - constant) >>> 0);
         if (left.op === "xor") return again("eq", inner, (k ^ constant) >>> 0);
         if (left.op === "and" && k === 0) return again("set", inner, constant, no, yes);
-        if (left.op === "and" && k === constant && isPowerOfTwo(k)) return again("set", inner, k);
         if (left.op === "rsh") {
           const mask = this.values.constant(2 ** 32 - 2 ** constant);
           return again("eq", this.values.alu("and", inner, mask), (k << constant) >>> 0);
@@ -274,7 +274,7 @@ export class Nodes {
     }
   }
 
-  #test(cond: Condition, left: Value, right: Value, yes: Node, no: Node, origin: number): Node {
+  #test(cond: Test["cond"], left: Value, right: Value, yes: Node, no: Node, origin: number): Node {
     const known = this.#interned.find(KEY[cond], left.id, right.id, yes.id, no.id);
     if (known !== undefined) return known;
     const needs = join(join(left.hazards, right.hazards), meet(yes.needs, no.needs));
@@ -345,12 +345,6 @@ export function valuesOf(node: Node): readonly Value[] {
   }
 }
 
-export function valueMentions(value: Value, part: Value): boolean {
-  if (value === part) return true;
-  if (value.op === "load") return value.anchor !== undefined && valueMentions(value.anchor, part);
-  return "left" in value && (valueMentions(value.left, part) || valueMentions(value.right, part));
-}
-
 /** The graph as text, one node a line, for `cbpf dump --stage graph`. */
 export function showGraph({ root }: Graph): string {
   const order = topological(root);
@@ -391,9 +385,9 @@ function showBefore({ before }: CallNode): string {
     .join(", ");
 }
 
-const SIGN: Readonly<Record<Condition, string>> = { eq: "==", gt: ">", ge: ">=", set: "&" };
+const SIGN: Readonly<Record<Test["cond"], string>> = { eq: "==", gt: ">", set: "&" };
 
-export function showTest(test: Test): string {
+function showTest(test: Test): string {
   return `${showValue(test.left)} ${SIGN[test.cond]} ${showValue(test.right)}`;
 }
 

@@ -39,7 +39,7 @@ interface Site {
   made: Node;
 }
 
-export function implyOnce({ nodes, root }: Graph): Graph {
+function implyOnce({ nodes, root }: Graph): Graph {
   const order = topological(root);
   const sites: Site[] = new Array(root.id + 1); // by id; nothing behind a node is younger than it
   for (const node of order) sites[node.id] = { facts: undefined, edges: NO_EDGES, made: node };

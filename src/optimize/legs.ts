@@ -67,7 +67,7 @@ function shape({ cond, right }: TestNode, load: Load): string {
   return `${cond}${right.id},${load.size}`;
 }
 
-/** The graph below `root` with a value in place of another; undefined where a load would always fail. */
+/** The graph below `root` with a value in place of another; undefined where it would always fail. */
 function rewritten(nodes: Nodes, root: Node, from: Value, to: Value): Node | undefined {
   const values = new Map<Value, Value | undefined>();
   const memo = new Map<Node, Node>();

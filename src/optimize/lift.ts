@@ -7,8 +7,10 @@
  */
 import { type AncillaryRow, ancillaryAt } from "../isa/ancillary.ts";
 import { type InstructionSet, ISA } from "../isa/instruction-set.ts";
+import { BPF_MEMWORDS } from "../isa/limits.ts";
 import type { Does } from "../isa/opcodes.ts";
 import { CONDITION } from "../isa/semantics.ts";
+import { targets } from "../program/cfg.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { type Graph, type Node, Nodes, type Semantics } from "./graph.ts";
 import { PLACE_A as A, EVERY_PLACE, PLACES, PLACE_X as X } from "./places.ts";
@@ -42,9 +44,15 @@ export function lift(instructions: readonly Instruction[], options: LiftOptions)
   for (const [i, insn] of instructions.entries()) {
     const action = actionOf(insn, isa);
     if (action === undefined) return { refused: `instruction ${i} is in no instruction set that was given` };
-    if (action.kind === "jump" && insn.k >= instructions.length) return { refused: `instruction ${i} jumps back` };
+    const memory = action.kind === "load-mem" || action.kind === "store-mem";
+    if (memory && insn.k >= BPF_MEMWORDS) return { refused: `instruction ${i} names no cell` };
+    for (const target of targets(insn, i, isa)) {
+      if (target <= i) return { refused: `instruction ${i} jumps back` };
+      if (target >= instructions.length) return { refused: `instruction ${i} leads out of the program` };
+    }
     does.push(action);
   }
+  if (does.length === 0) return { refused: "there are no instructions" };
   try {
     const lifter = new Lifter(instructions, does, options);
     const root = options.joins === "split" ? lifter.split() : lifter.join();

@@ -133,9 +133,7 @@ export class Machine {
     }
     const home = this.#homes.cells.get(param);
     if (home === undefined || this.holds(home, param)) return;
-    if (!this.holds(PLACE_A, param) && !this.holds(PLACE_X, param)) {
-      if (!this.directlyIntoX(param)) this.intoA(param);
-    }
+    if (!this.holds(PLACE_A, param) && !this.holds(PLACE_X, param)) this.directlyIntoX(param); // from another cell
     this.store(this.holds(PLACE_A, param) ? PLACE_A : PLACE_X, home, param);
   }
 
@@ -298,7 +296,7 @@ export class Machine {
     if (op === "sub" && left.op === "const" && left.k === 0) {
       this.intoA(right);
       this.#step(CODE.neg, 0, [PLACE_A], PLACE_A, value);
-    } else if (right.op === "const" && !((op === "div" || op === "mod") && right.k === 0)) {
+    } else if (right.op === "const") {
       this.intoA(left);
       this.#step(CODE[`${op}_k`], right.k, [PLACE_A], PLACE_A, value);
     } else {

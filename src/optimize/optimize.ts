@@ -59,12 +59,13 @@ export interface Optimized {
 /**
  * An equivalent program, smaller or shorter where one was found.
  *
- * With `semantics: "strict"` the verdict is the same 32-bit number on every packet and context, truncated packets
- * included.  With "libpcap" a load that does not matter for complete packets may be dropped or done later or earlier,
- * which changes verdicts only on packets that end inside what the program looks at.
+ * With `semantics: "strict"` the verdict is the same 32-bit number on every packet, truncated ones included, and in
+ * every context whose ancillary values have no more bits than the kernel's.  With "libpcap" a load that does not matter
+ * for complete packets may be dropped or done later or earlier, which changes verdicts only on packets that end inside
+ * what the program looks at.
  *
  * The result is not verified again here: `verify` is the caller's, and accepts the result whenever it accepted the
- * input under the "linux" profile.
+ * input under the "linux" profile.  A list of instructions that could not run comes back unchanged.
  *
  * @throws {BpfError} `bad-argument` for an unknown goal or semantics.
  */

@@ -198,8 +198,8 @@ function generateTest({ cond, left, right }: TestNode, state: State, homes: Home
     return generated(machine, state, { code: BRANCH[`${cond}_x`], k: 0, negated: false, a: left, x: right });
   }
   // left > right is the opposite of right >= left
-  const code = cond === "gt" ? CODE.jge_x : cond === "ge" ? CODE.jgt_x : BRANCH[`${cond}_x`];
-  const negated = cond === "gt" || cond === "ge";
+  const negated = cond === "gt";
+  const code = negated ? CODE.jge_x : BRANCH[`${cond}_x`];
   return generated(other, state, { code, k: 0, negated, a: right, x: left });
 }
 
@@ -211,11 +211,9 @@ function generated({ steps, places, device }: Machine, before: State, branch: Br
 const BRANCH = {
   eq_k: CODE.jeq_k,
   gt_k: CODE.jgt_k,
-  ge_k: CODE.jge_k,
   set_k: CODE.jset_k,
   eq_x: CODE.jeq_x,
   gt_x: CODE.jgt_x,
-  ge_x: CODE.jge_x,
   set_x: CODE.jset_x,
 } as const;
 
@@ -255,10 +253,7 @@ function written(
     const held = places[writes!]!;
     return held.includes(renames) ? [...held, value!] : held;
   }
-  if (isMove(code!)) {
-    const held = places[reads[0]!]!;
-    return value === undefined || held.includes(value) ? held : [...held, value];
-  }
+  if (isMove(code!)) return places[reads[0]!]!;
   return value === undefined ? [] : [value];
 }
 

@@ -142,11 +142,9 @@ export class Values {
     return this.alu("sub", this.constant(0), value);
   }
 
-  /** `left op right`, folded where the result is known or has a simpler spelling. */
+  /** `left op right`, folded where the result is known or has a simpler spelling; no division by a constant 0. */
   alu(op: AluOp, left: Value, right: Value): Value {
-    if (left.op === "const" && right.op === "const" && !((op === "div" || op === "mod") && right.k === 0)) {
-      return this.constant(ALU[op](left.k, right.k));
-    }
+    if (left.op === "const" && right.op === "const") return this.constant(ALU[op](left.k, right.k));
     if (COMMUTATIVE.has(op) && (left.op === "const" || (right.op !== "const" && left.id > right.id))) {
       return this.alu(op, right, left);
     }
@@ -166,7 +164,7 @@ export class Values {
     });
   }
 
-  /** The same expression with `from` replaced; loads that always fail then make it undefined. */
+  /** The same expression with `from` replaced; undefined where evaluating it then always ends the program. */
   substitute(value: Value, from: Value, to: Value, memo: Map<Value, Value | undefined> = new Map()): Value | undefined {
     if (value === from) return to;
     if (memo.has(value)) return memo.get(value);
@@ -179,7 +177,7 @@ export class Values {
     } else if ("left" in value) {
       const left = this.substitute(value.left, from, to, memo);
       const right = this.substitute(value.right, from, to, memo);
-      if (left === undefined || right === undefined) result = undefined;
+      if (left === undefined || right === undefined || isZero(value.op, right)) result = undefined;
       else if (left !== value.left || right !== value.right) {
         result =
           value.op === "nlattr" ? this.nlattr(value.k, left, right, value.since) : this.alu(value.op, left, right);
@@ -256,6 +254,11 @@ export class Values {
     this.#interned.set(key, value);
     return value;
   }
+}
+
+/** True for a divisor that is 0. */
+function isZero(op: Value["op"], right: Value): boolean {
+  return (op === "div" || op === "mod") && right.op === "const" && right.k === 0;
 }
 
 function paramsOf(value: Value): number {
