@@ -94,13 +94,14 @@ describe("random programs", () => {
     }
   });
 
-  test("come out the same when optimized again", () => {
+  test("hardly ever get smaller when optimized again", () => {
     const random = seeded(SEED + 77);
+    let smaller = 0;
     for (let n = 0; n < 100; n++) {
-      const program = randomProgram(random);
-      const once = optimize(program).instructions;
-      expect(optimize(once).instructions.length).toBeLessThanOrEqual(once.length);
+      const once = optimize(randomProgram(random)).instructions;
+      if (optimize(once).instructions.length < once.length) smaller++;
     }
+    expect(smaller).toBeLessThan(5); // 1 in a hundred
   });
 });
 
@@ -440,6 +441,12 @@ describe("the interface", () => {
     const { report } = optimize(port80, { passes: [spy, imply] });
     expect(report.map((r) => r.pass)).toEqual(["spy", "imply"]);
     expect(seen[0]).toContain("n0: if P2[12] == 0x86dd then n1 else n10");
+  });
+
+  test("without a pass what nobody reads goes all the same", () => {
+    const { instructions, report } = optimize(asm("ldb [0]\nst M[1]\nret a"), { passes: [] });
+    expect(instructions).toEqual(asm("ldb [0]\nret a"));
+    expect(report).toEqual([{ pass: "lift", before: 3, after: 2, kept: true }]);
   });
 
   test.each([

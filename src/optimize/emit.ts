@@ -32,8 +32,13 @@ export interface Draft {
 
 /** The program of a graph, or undefined where the machine's 16 cells and two registers do not suffice. */
 export function emit(graph: Graph): Emitted | undefined {
-  const made = draft(graph, { kept: [], shared: true }) ?? draft(graph, { kept: [], shared: false });
+  const made = plainDraft(graph);
   return made && layOut(made);
+}
+
+/** The draft with nothing but parameters in scratch memory. */
+export function plainDraft(graph: Graph): Draft | undefined {
+  return draft(graph, { kept: [], shared: true }) ?? draft(graph, { kept: [], shared: false });
 }
 
 export function layOut({ first, usesMemory }: Draft): Emitted {

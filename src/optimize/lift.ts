@@ -31,7 +31,7 @@ export type Lifted = { readonly graph: Graph } | { readonly refused: string };
 export interface LiftOptions {
   readonly joins: "split" | "join";
   readonly semantics: Semantics;
-  /** Most nodes to make before giving up. */
+  /** Most decisions to lift before giving up: runs of instructions up to a branch, a join or a return. */
   readonly budget: number;
   readonly isa?: InstructionSet;
   /** The store to make nodes in; default a new one. */

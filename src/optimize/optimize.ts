@@ -21,7 +21,7 @@ import { costOf, search } from "./search.ts";
 export type Goal = "size" | "speed" | "balanced";
 
 export interface OptimizeOptions {
-  /** The passes to run, in order, instead of the goal's own tracks. */
+  /** The passes to run, in order, instead of the goal's own tracks; with none the program is only made anew. */
   readonly passes?: readonly Pass[];
   /** Default "balanced". */
   readonly goal?: Goal;

@@ -7,7 +7,7 @@ import type { InstructionSet } from "../isa/instruction-set.ts";
 import { BPF_MAXINSNS } from "../isa/limits.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { expectedSteps, scratchIsWritten } from "./cost.ts";
-import { type Draft, draft, type Emitted, type Keeping, layOut, renames } from "./emit.ts";
+import { type Draft, draft, type Emitted, type Keeping, layOut, plainDraft, renames } from "./emit.ts";
 import { type Graph, type Node, type Semantics, topological } from "./graph.ts";
 import { lift } from "./lift.ts";
 import type { Goal, PassReport } from "./optimize.ts";
@@ -25,6 +25,9 @@ const HOPELESS = 1.5;
 const MOST_KEPT = 4;
 /** Instructions that cells of their own are taken to save parameters which could share. */
 const SHARING_COSTS = 2;
+
+/** Where a user wants no pass: lifting and emitting alone. */
+const asLifted: Pass = { name: "lift", run: (graph) => graph };
 
 export interface SearchOptions {
   readonly passes: readonly Pass[] | undefined;
@@ -59,7 +62,8 @@ export function search(
     }
     const { graph } = lifted;
     const large = topological(graph.root).length > LARGE;
-    const tracks = passes === undefined ? TRACKS[goal].filter((t) => !large || t.large) : [{ passes }];
+    const given = passes?.length === 0 ? [asLifted] : passes;
+    const tracks = given === undefined ? TRACKS[goal].filter((t) => !large || t.large) : [{ passes: given }];
     const bench = new Workbench(goal);
     const hopeless = HOPELESS * (best?.cost ?? Number.POSITIVE_INFINITY);
     for (const track of tracks) bench.run(graph, track.passes, input.length, hopeless);
@@ -139,7 +143,7 @@ class Workbench {
 
   #try(graph: Graph, pass: string, before: number, report: readonly PassReport[]): Tried | undefined {
     if (this.#tried.has(graph.root)) return this.#tried.get(graph.root);
-    const made = draft(graph, { kept: [], shared: true }) ?? draft(graph, { kept: [], shared: false });
+    const made = plainDraft(graph);
     const emitted = made && this.#emit(made);
     let tried: Tried | undefined;
     if (emitted !== undefined) {
