@@ -3,6 +3,7 @@
  */
 import { spawnSync } from "node:child_process";
 import {
+  appendFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -19,6 +20,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readCaptureSync } from "../src/capture/read.ts";
 import { pcapWriter } from "../src/capture/write-pcap.ts";
 import { pcapngWriter } from "../src/capture/write-pcapng.ts";
+import { parseArguments } from "../src/cli/command.ts";
+import { filterCaptures } from "../src/cli/filter-captures.ts";
+import { command } from "../src/cli/run.ts";
+import { RangePool } from "../src/cli/shard-pool.ts";
 import {
   type CaptureRange,
   filterRange,
@@ -27,8 +32,10 @@ import {
   rangeFilter,
   shardCapture,
 } from "../src/cli/shards.ts";
+import type { Terminal } from "../src/cli/terminal.ts";
 import { assemble } from "../src/text/assemble.ts";
 import { below, mulberry32, pick } from "./random-programs.ts";
+import { cbpf } from "./terminal.ts";
 
 const FOLDER = mkdtempSync(join(tmpdir(), "cbpf-shards-"));
 afterAll(() => rmSync(FOLDER, { recursive: true }));
@@ -343,6 +350,54 @@ test("an error of whoever runs a range comes when it is that range's turn, and s
   for (const ahead of [0, -1, Number.NaN]) {
     await expect(filterRanges(ranges, run, ahead).next()).rejects.toMatchObject({ code: "bad-argument" });
   }
+});
+
+test.each([
+  ["throws before it has work", 'throw new Error("no memory left")', /no memory left/],
+  ["stops before it has work", "process.exit(0)", /thread .* stopped/],
+  [
+    "stops at work",
+    'import { parentPort } from "node:worker_threads"; parentPort.on("message", () => process.exit(0));',
+    /thread .* stopped/,
+  ],
+])("a thread that %s is an error of every range it should filter", async (_name, code, message) => {
+  const pool = new RangePool(1, new URL(`data:text/javascript,${encodeURIComponent(code)}`));
+  const [range] = shardCapture(at("us.pcap"), { program: PROGRAM });
+  const first = pool.run(range!);
+  await expect(first).rejects.toThrow(message);
+  await expect(pool.run(range!)).rejects.toThrow(message);
+  await pool.stop();
+});
+
+test.each([1_000_000, 9])("a capture that grows by up to %i bytes while it is filtered stays as it was", async (by) => {
+  const path = at("grows.pcap");
+  const bytes = readFileSync(at("us.pcap"));
+  writeFileSync(path, bytes);
+  const words = ["--json", SOURCE, path];
+  const { out } = await cbpf(["run", ...words]);
+  let written = "";
+  const terminal = {
+    async write(text: string) {
+      written += text;
+    },
+    note() {},
+    progress() {},
+    colour: false,
+  };
+  let grown = false;
+  const pool = {
+    threads: 1,
+    run(range: CaptureRange): RangeResult {
+      if (!grown) appendFileSync(path, bytes.subarray(24, 24 + by));
+      grown = true;
+      return filterRange(range);
+    },
+  };
+  const threads = { pool: pool as unknown as RangePool, bytes: 20_000 };
+  const args = parseArguments(command, words);
+  expect(await filterCaptures(args, terminal as unknown as Terminal, false, threads)).toBe(0);
+  expect(grown).toBe(true);
+  expect(written).toBe(out);
 });
 
 test("a wrong cut costs the next range, not all that follow", async () => {

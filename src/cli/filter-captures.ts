@@ -13,8 +13,8 @@ import type { Terminal } from "./terminal.ts";
 
 /** Milliseconds between progress lines. */
 const PROGRESS_EVERY = 200;
-/** Ranges under way for each thread. */
-const AHEAD = 8;
+/** Ranges under way for each thread: counts are small, lists of packets are not, and wait for this thread to read the file. */
+const AHEAD = { counts: 8, lists: 3 };
 
 /** Threads that filter ranges. */
 export interface Threads {
@@ -123,7 +123,7 @@ async function runRanges(job: Job, capture: string, cuts: Cuts, pool: RangePool)
       list: !counts,
     };
   });
-  const results = filterRanges(ranges, (range) => pool.run(range), AHEAD * pool.threads);
+  const results = filterRanges(ranges, (range) => pool.run(range), AHEAD[counts ? "counts" : "lists"] * pool.threads);
   if (counts) await countRanges(job, capture, results);
   else await takeRanges(job, capture, results);
 }
@@ -144,6 +144,7 @@ async function takeRanges({ options, sink, totals, terminal }: Job, capture: str
   let verdicts: readonly number[] = [];
   let at = 0;
   let damage: RangeResult["damage"];
+  let over = false;
   for await (const batch of captureBatches(capture, terminal)) {
     sink.see?.(batch);
     if (options.snaplen !== undefined) batch.cut(options.snaplen);
@@ -154,8 +155,9 @@ async function takeRanges({ options, sink, totals, terminal }: Job, capture: str
         totals.matched++;
         at++;
       }
-      if (known + 1 >= behind) break;
+      if (known >= behind) break;
       const next = await results.next();
+      over = next.done === true;
       if (next.done === true) break;
       known += next.value.packets;
       picked = next.value.picked!;
@@ -163,9 +165,10 @@ async function takeRanges({ options, sink, totals, terminal }: Job, capture: str
       damage ??= next.value.damage;
       at = 0;
     }
-    totals.packets += batch.count;
+    totals.packets += Math.min(batch.count, known + 1 - batch.firstNumber);
     await sink.flush(false);
+    if (over) break; // what the file has grown by since it was cut is not looked at
   }
-  // This thread has found the file sound; threads that did not judge all of it must not pass for an answer.
+  // When this thread has found the file sound, threads that did not judge all of it must not pass for an answer.
   if (damage !== undefined) throw about(capture, damaged(damage));
 }

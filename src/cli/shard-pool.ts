@@ -24,9 +24,10 @@ export class RangePool {
   #ownIsScheduled = false;
   readonly #waiting: Task[] = [];
 
-  constructor(workers: number) {
+  /** @param script  What a thread runs: it answers each range with its result. */
+  constructor(workers: number, script = new URL("./shard-worker.js", import.meta.url)) {
     this.threads = workers;
-    this.#workers = Array.from({ length: workers }, () => new RangeWorker(() => this.#handOut()));
+    this.#workers = Array.from({ length: workers }, () => new RangeWorker(script, () => this.#handOut()));
   }
 
   /** The calling thread, which has nothing else to do, filters ranges as well. */
@@ -71,13 +72,14 @@ export class RangePool {
 
 /** A thread, and who waits for its answers: it gives them in the order of the questions. */
 class RangeWorker {
-  readonly #worker = new Worker(new URL("./shard-worker.js", import.meta.url));
+  readonly #worker: Worker;
   readonly #tasks: Task[] = [];
   /** Why it answers no more. */
   #failure: Error | undefined;
 
   /** @param answered  Called after each answer. */
-  constructor(answered: () => void) {
+  constructor(script: URL, answered: () => void) {
+    this.#worker = new Worker(script);
     this.#worker.on("message", (result: RangeResult) => {
       this.#tasks.shift()!.resolve(result);
       answered();
