@@ -30,9 +30,10 @@ const PACKETS = batchOf([
   ...SECOND.flatMap((second) => Array.from({ length: 256 }, (_, first) => Uint8Array.of(first, second))),
 ]);
 
+/** By libpcap's rules: what a pass alone leads to can read a cell that Linux takes for unwritten, behind a return. */
 function verdicts(program: readonly Instruction[]): Uint32Array {
   const out = new Uint32Array(PACKETS.count);
-  interpreter.load(verify(program)).runBatch(PACKETS, out);
+  interpreter.load(verify(program, { profile: "libpcap" })).runBatch(PACKETS, out);
   return out;
 }
 
@@ -50,7 +51,9 @@ function expectSame(program: readonly Instruction[], goals: readonly Goal[]): vo
   const shown = JSON.stringify(program);
   const want = verdicts(program);
   for (const goal of goals) {
-    expect(difference(want, optimize(program, { goal }).instructions), `${goal}: ${shown}`).toBeUndefined();
+    const { instructions } = optimize(program, { goal });
+    expect(check(instructions), `${goal}: ${shown}`).toEqual([]);
+    expect(difference(want, instructions), `${goal}: ${shown}`).toBeUndefined();
   }
   for (const joins of ["split", "join"] as const) {
     const lifted = lift(program, { joins, semantics: "strict", budget: 5000 });
@@ -85,15 +88,8 @@ function questions(random: Random): Instruction[] {
   }
   const ends = [0, 1, 2, 3].map((verdict) => stmt(CODE.ret_k, verdict));
   const places = [...starts, ...ends.map((_, i) => list.length + i)];
-  return [
-    ...list.map((insn, at) => {
-      if ((insn.code & 7) !== 5) return insn;
-      const later = places.filter((place) => place > at);
-      const near = () => later[random(Math.min(later.length, 5))]! - at - 1;
-      return { ...insn, jt: random(3) === 0 ? pick(random, later) - at - 1 : near(), jf: near() };
-    }),
-    ...ends,
-  ];
+  const choose = (later: number[]) => pick(random, random(6) === 0 ? later : later.slice(0, 5));
+  return [...placed(list, choose, places), ...ends];
 }
 
 function arithmetic(random: Random): Instruction {
@@ -116,6 +112,56 @@ function arithmetic(random: Random): Instruction {
       return stmt(CODE.add_k, random(3) === 0 ? 0xffffffff - random(300) : random(20));
   }
 }
+
+/** Loads, moves, stores and tests of one against another: on some paths A, X and the cells hold the same number. */
+function tangle(random: Random): Instruction[] {
+  const list = [stmt(CODE.st, 0), stmt(CODE.stx, 1)];
+  const starts: number[] = [];
+  for (let block = 3 + random(8); block > 0; block--) {
+    starts.push(list.length);
+    for (let n = random(4); n > 0; n--) list.push(tangled(random));
+    // The far ends are placed below.
+    list.push(jump(pick(random, TESTS), random(3) === 0 ? 16 * random(16) : random(20), 0, 0));
+  }
+  const ends = [stmt(CODE.ret_k, 1), stmt(CODE.ret_k, 0), stmt(CODE.ret_a), stmt(CODE.ret_k, 2)];
+  const places = [...starts, ...ends.map((_, i) => list.length + i)];
+  return [...placed(list, (later) => pick(random, later.slice(0, 4)), places), ...ends];
+}
+
+function tangled(random: Random): Instruction {
+  switch (random(6)) {
+    case 0:
+      return stmt(pick(random, [CODE.ldb_abs, CODE.ldxb_msh]), random(2));
+    case 1:
+      return stmt(pick(random, [CODE.tax, CODE.txa, CODE.add_x, CODE.ld_len]));
+    case 2:
+      return stmt(pick(random, [CODE.st, CODE.stx]), random(2));
+    case 3:
+      return stmt(pick(random, [CODE.ld_mem, CODE.ldx_mem]), random(2));
+    case 4:
+      return stmt(pick(random, [CODE.ld_imm, CODE.ldx_imm]), random(9));
+    default:
+      return stmt(CODE.and_k, pick(random, [7, 0xf0, 0xfc, 0xfe, 0x1fe]));
+  }
+}
+
+/** The instructions with far ends for their branches, chosen among the places behind each. */
+function placed(list: readonly Instruction[], choose: (later: number[]) => number, places: number[]): Instruction[] {
+  return list.map((insn, at) => {
+    if ((insn.code & 7) !== 5) return insn;
+    const end = () => choose(places.filter((place) => place > at)) - at - 1;
+    return { ...insn, jt: end(), jf: end() };
+  });
+}
+
+test(`random tangles keep their verdicts; rerun: SEED=${SEED} npx vitest run test/optimize-facts.test.ts`, () => {
+  const random = seeded(SEED);
+  for (let n = 0; n < (LONG ? 30_000 : 300); n++) {
+    const program = tangle(random);
+    expect(check(program)).toEqual([]);
+    expectSame(program, [GOALS[n % 3]!]);
+  }
+});
 
 test(`random questions keep their answers; rerun: SEED=${SEED} npx vitest run test/optimize-facts.test.ts`, () => {
   const random = seeded(SEED);
