@@ -123,7 +123,9 @@ function countingMatches(program: readonly Instruction[]): Instruction[] {
 const asm = (text: string): readonly Instruction[] => assemble(text.replaceAll("; ", "\n"), { isa });
 
 describe("random programs", () => {
-  test(`make the same calls and give the same verdicts; rerun: SEED=${SEED} npx vitest run test/optimize-calls.test.ts`, () => {
+  test(`make the same calls and give the same verdicts; rerun: SEED=${SEED} npx vitest run test/optimize-calls.test.ts`, {
+    timeout: 3_600_000,
+  }, () => {
     const random = seeded(SEED);
     let smaller = 0;
     const programs = LONG ? 20_000 : 400;

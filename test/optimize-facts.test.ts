@@ -154,7 +154,9 @@ function placed(list: readonly Instruction[], choose: (later: number[]) => numbe
   });
 }
 
-test(`random tangles keep their verdicts; rerun: SEED=${SEED} npx vitest run test/optimize-facts.test.ts`, () => {
+test(`random tangles keep their verdicts; rerun: SEED=${SEED} npx vitest run test/optimize-facts.test.ts`, {
+  timeout: 3_600_000,
+}, () => {
   const random = seeded(SEED);
   for (let n = 0; n < (LONG ? 30_000 : 300); n++) {
     const program = tangle(random);
@@ -163,7 +165,9 @@ test(`random tangles keep their verdicts; rerun: SEED=${SEED} npx vitest run tes
   }
 });
 
-test(`random questions keep their answers; rerun: SEED=${SEED} npx vitest run test/optimize-facts.test.ts`, () => {
+test(`random questions keep their answers; rerun: SEED=${SEED} npx vitest run test/optimize-facts.test.ts`, {
+  timeout: 3_600_000,
+}, () => {
   const random = seeded(SEED);
   for (let n = 0; n < (LONG ? 20_000 : 250); n++) {
     const program = questions(random);

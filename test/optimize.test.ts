@@ -82,7 +82,7 @@ describe("libpcap's unoptimized programs", () => {
 });
 
 describe("random programs", () => {
-  test(`keep their verdicts; rerun: SEED=${SEED} npx vitest run test/optimize.test.ts`, () => {
+  test(`keep their verdicts; rerun: SEED=${SEED} npx vitest run test/optimize.test.ts`, { timeout: 3_600_000 }, () => {
     const random = seeded(SEED);
     for (let n = 0; n < (LONG ? 20_000 : 600); n++) {
       const program = randomProgram(random);
