@@ -74,7 +74,7 @@ function isPrefix(mask: number, value: Value): boolean {
   return (rest & (rest + 1)) === 0;
 }
 
-/** The bits of the value that a mask takes away, the largest number's and all below: of numbers up to 6, 5 has the lowest. */
+/** Bits of the value outside a mask.  Its largest number need not have them: of the numbers up to 6, 5 has the lowest. */
 function restOf(mask: number, value: Value): number {
   return (fill(value.max) & ~mask) >>> 0;
 }
