@@ -22,7 +22,8 @@ export class HashTables {
     const added = new Map<string, HashTable>();
     let slots = this.#slots;
     const found: HashTable[] = [];
-    for (const keys of sets) {
+    for (const set of sets) {
+      const keys = [...set].sort((a, b) => a - b); // one order, one name
       const name = keys.join();
       const known = this.#tables.get(name) ?? added.get(name);
       const table = known ?? perfectHash(keys, slots, MOST_CONSTANTS - slots);

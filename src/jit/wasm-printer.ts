@@ -22,8 +22,8 @@ import {
 } from "./wasm-interface.ts";
 import { printOp } from "./wasm-ops.ts";
 
-/** Instructions of a program whose loop has its body twice: V8's check for interrupts, once a round, is a tenth of a short one. */
-const TWICE = 64;
+/** Most blocks of a program whose loop has its body twice: V8's check for interrupts, once a round, is a tenth of a short one. */
+const TWICE = 32;
 
 /** How many packets ahead a prefetching loop touches. */
 const AHEAD = 8;
@@ -55,7 +55,7 @@ function batch(e: Emitter): void {
   const all = code.open("block");
   leaveBehindTable(e, all);
   const next = code.open("loop");
-  if (e.lowered.instructions <= TWICE) {
+  if (e.lowered.blocks.length <= TWICE) {
     packet(e);
     leaveBehindTable(e, all);
   }
