@@ -4,13 +4,29 @@
 import { Worker } from "node:worker_threads";
 import type { CaptureRange, RangeResult } from "./shards.ts";
 
-/** Ranges that a worker has: one that it filters, and the next, so that it need not wait for an answer. */
-const DEPTH = 2;
+/** What a thread is told: every thread hears of every range, and the first to claim it filters it. */
+export interface RangeOffer {
+  readonly number: number;
+  readonly range: CaptureRange;
+  /** One number that all threads see: 0 until somebody has claimed the range. */
+  readonly claim: Int32Array;
+}
+
+/** What a thread answers for a range that it claimed. */
+export interface RangeAnswer {
+  readonly number: number;
+  readonly result: RangeResult;
+}
+
+/** True for the one thread that may filter the range. */
+export function claims({ claim }: RangeOffer): boolean {
+  return Atomics.exchange(claim, 0, 1) === 0;
+}
 
 type RangeFilter = (range: CaptureRange) => RangeResult;
 
 interface Task {
-  readonly range: CaptureRange;
+  readonly offer: RangeOffer;
   resolve(result: RangeResult): void;
   reject(error: unknown): void;
 }
@@ -19,15 +35,27 @@ interface Task {
 export class RangePool {
   /** How many filter ranges, the calling one included where it does. */
   threads: number;
-  readonly #workers: readonly RangeWorker[];
+  readonly #workers: readonly Worker[];
   #own: RangeFilter | undefined;
   #ownIsScheduled = false;
-  readonly #waiting: Task[] = [];
+  /** By number: ranges that nobody has answered. */
+  readonly #tasks = new Map<number, Task>();
+  /** Those of them that this thread has not looked at. */
+  readonly #unseen: Task[] = [];
+  #count = 0;
+  /** Why nothing is filtered any more. */
+  #failure: Error | undefined;
 
-  /** @param script  What a thread runs: it answers each range with its result. */
+  /** @param script  What a thread runs: it takes offers and gives answers. */
   constructor(workers: number, script = new URL("./shard-worker.js", import.meta.url)) {
     this.threads = workers;
-    this.#workers = Array.from({ length: workers }, () => new RangeWorker(script, () => this.#handOut()));
+    this.#workers = Array.from({ length: workers }, () => {
+      const worker = new Worker(script);
+      worker.on("message", ({ number, result }: RangeAnswer) => this.#task(number)?.resolve(result));
+      worker.on("error", (error: Error) => this.#fail(error));
+      worker.on("exit", () => this.#fail(new Error("a thread that filters ranges has stopped")));
+      return worker;
+    });
   }
 
   /** The calling thread, which has nothing else to do, filters ranges as well. */
@@ -37,74 +65,57 @@ export class RangePool {
   }
 
   run(range: CaptureRange): Promise<RangeResult> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ range, resolve, reject });
-      this.#handOut();
+      const number = this.#count++;
+      const offer: RangeOffer = { number, range, claim: new Int32Array(new SharedArrayBuffer(4)) };
+      const task = { offer, resolve, reject };
+      this.#tasks.set(number, task);
+      for (const worker of this.#workers) worker.postMessage(offer);
+      if (this.#own === undefined) return;
+      this.#unseen.push(task);
+      this.#scheduleOwn();
     });
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.stop()));
-  }
-
-  #handOut(): void {
-    for (const worker of this.#workers) {
-      while (worker.load < DEPTH && this.#waiting.length > 0) worker.run(this.#waiting.shift()!);
-    }
-    if (this.#own === undefined || this.#ownIsScheduled || this.#waiting.length === 0) return;
-    this.#ownIsScheduled = true;
-    setImmediate(() => this.#runOne(this.#own!));
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
   /** One range a turn of the event loop, in which the workers' answers come in. */
-  #runOne(filterRange: RangeFilter): void {
-    this.#ownIsScheduled = false;
-    const task = this.#waiting.shift();
+  #scheduleOwn(): void {
+    if (this.#ownIsScheduled || this.#unseen.length === 0) return;
+    this.#ownIsScheduled = true;
+    setImmediate(() => {
+      this.#ownIsScheduled = false;
+      this.#runOne();
+      this.#scheduleOwn();
+    });
+  }
+
+  #runOne(): void {
+    const task = this.#unseen.find(({ offer }) => claims(offer));
+    this.#unseen.splice(0, task === undefined ? this.#unseen.length : this.#unseen.indexOf(task) + 1);
     if (task === undefined) return;
+    this.#tasks.delete(task.offer.number);
     try {
-      task.resolve(filterRange(task.range));
+      task.resolve(this.#own!(task.offer.range));
     } catch (error) {
       task.reject(error);
     }
-    this.#handOut();
-  }
-}
-
-/** A thread, and who waits for its answers: it gives them in the order of the questions. */
-class RangeWorker {
-  readonly #worker: Worker;
-  readonly #tasks: Task[] = [];
-  /** Why it answers no more. */
-  #failure: Error | undefined;
-
-  /** @param answered  Called after each answer. */
-  constructor(script: URL, answered: () => void) {
-    this.#worker = new Worker(script);
-    this.#worker.on("message", (result: RangeResult) => {
-      this.#tasks.shift()!.resolve(result);
-      answered();
-    });
-    this.#worker.on("error", (error: Error) => this.#fail(error));
-    this.#worker.on("exit", () => this.#fail(new Error("a thread that filters ranges has stopped")));
   }
 
-  get load(): number {
-    return this.#tasks.length;
+  /** The range of a number, which is answered now. */
+  #task(number: number): Task | undefined {
+    const task = this.#tasks.get(number);
+    this.#tasks.delete(number);
+    return task;
   }
 
-  run(task: Task): void {
-    if (this.#failure === undefined) {
-      this.#tasks.push(task);
-      this.#worker.postMessage(task.range);
-    } else task.reject(this.#failure);
-  }
-
-  stop(): Promise<number> {
-    return this.#worker.terminate();
-  }
-
+  /** A thread is gone, and with it what it had claimed. */
   #fail(failure: Error): void {
     this.#failure ??= failure;
-    for (const { reject } of this.#tasks.splice(0)) reject(this.#failure);
+    for (const { reject } of this.#tasks.values()) reject(this.#failure);
+    this.#tasks.clear();
   }
 }

@@ -1,6 +1,11 @@
-/** A worker of `cbpf run --jobs`: takes ranges, gives results. */
+/** A worker of `cbpf run --jobs`: filters the ranges that it is the first to claim. */
 import { parentPort } from "node:worker_threads";
-import { type CaptureRange, rangeFilter } from "./shards.ts";
+import { claims, type RangeAnswer, type RangeOffer } from "./shard-pool.ts";
+import { rangeFilter } from "./shards.ts";
 
 const filterRange = rangeFilter();
-parentPort!.on("message", (range: CaptureRange) => parentPort!.postMessage(filterRange(range)));
+parentPort!.on("message", (offer: RangeOffer) => {
+  if (!claims(offer)) return;
+  const answer: RangeAnswer = { number: offer.number, result: filterRange(offer.range) };
+  parentPort!.postMessage(answer);
+});
