@@ -16,14 +16,14 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { readCaptureSync } from "../src/capture/read.ts";
 import { pcapWriter } from "../src/capture/write-pcap.ts";
 import { pcapngWriter } from "../src/capture/write-pcapng.ts";
 import { parseArguments } from "../src/cli/command.ts";
 import { filterCaptures } from "../src/cli/filter-captures.ts";
 import { command } from "../src/cli/run.ts";
-import { RangePool } from "../src/cli/shard-pool.ts";
+import { claims, RangePool } from "../src/cli/shard-pool.ts";
 import {
   type CaptureRange,
   filterRange,
@@ -36,6 +36,19 @@ import type { Terminal } from "../src/cli/terminal.ts";
 import { assemble } from "../src/text/assemble.ts";
 import { below, mulberry32, pick } from "./random-programs.ts";
 import { cbpf } from "./terminal.ts";
+
+/** How many threads the host still gives. */
+const host = vi.hoisted(() => ({ threadsLeft: Number.POSITIVE_INFINITY }));
+vi.mock("node:worker_threads", async (original) => {
+  const real = await original<typeof import("node:worker_threads")>();
+  class Worker extends real.Worker {
+    constructor(script: URL) {
+      if (host.threadsLeft-- <= 0) throw Object.assign(new Error("EAGAIN"), { code: "ERR_WORKER_INIT_FAILED" });
+      super(script);
+    }
+  }
+  return { ...real, Worker };
+});
 
 const FOLDER = mkdtempSync(join(tmpdir(), "cbpf-shards-"));
 afterAll(() => rmSync(FOLDER, { recursive: true }));
@@ -209,6 +222,16 @@ describe.skipIf(!existsSync(DIST))(
       expect(cbpf("-w", at("two.out"), "-j", "2", rare, large("pcapng")).status).toBe(0);
       expect(readFileSync(at("two.out")).equals(readFileSync(at("one.out")))).toBe(true);
     });
+
+    test("a capture that is not there is the same error, behind the count of those in front of it", () => {
+      symlinkSync("loop", at("loop"));
+      for (const missing of [at("missing"), join(at("us.pcap"), "in a file"), at("loop"), FOLDER]) {
+        const one = cbpf("--count", SOURCE, large("pcap"), missing);
+        expect(cbpf("--count", "--jobs", "2", SOURCE, large("pcap"), missing)).toEqual(one);
+        expect([one.status, Number(one.stdout) > 0]).toEqual([3, true]);
+        expect(one.stderr).toMatch(/^cbpf run: .*(ENOENT|ENOTDIR|ELOOP|EISDIR)/);
+      }
+    });
   },
 );
 
@@ -367,6 +390,56 @@ test.each([
   await expect(first).rejects.toThrow(message);
   await expect(pool.run(range!)).rejects.toThrow(message);
   await pool.stop();
+});
+
+/** A thread that leaves every range to others. */
+const IDLE = new URL(
+  'data:text/javascript,import { parentPort } from "node:worker_threads"; parentPort.on("message", () => {});',
+);
+
+test("a range is filtered once, and a pool that was told to stop filters nothing more, on the calling thread either", async () => {
+  const offer = { number: 0, range: {} as CaptureRange, claim: new Int32Array(1) };
+  expect([claims(offer), claims(offer)]).toEqual([true, false]);
+  const ranges = shardCapture(at("us.pcap"), { program: PROGRAM, bytes: 20_000 }).slice(0, 8);
+  const filtered: CaptureRange[] = [];
+  const pool = new RangePool(2, IDLE);
+  pool.join((range) => {
+    filtered.push(range);
+    return filterRange(range);
+  });
+  expect(pool.threads).toBe(3);
+  const results = ranges.map((range) => pool.run(range));
+  const settled = Promise.allSettled(results);
+  await results[1];
+  await pool.stop();
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+  expect(filtered).toEqual(ranges.slice(0, 2));
+  expect((await settled).map(({ status }) => status)).toEqual([
+    "fulfilled",
+    "fulfilled",
+    ...Array<string>(6).fill("rejected"),
+  ]);
+  await expect(pool.run(ranges[0]!)).rejects.toThrow("told to stop");
+});
+
+test("a host that gives fewer threads than wanted, or none, has those that it gives", async () => {
+  const pcap = readFileSync(at("us.pcap"));
+  const times = Math.ceil((33 << 20) / pcap.length); // of two ranges
+  writeFileSync(at("two-ranges.pcap"), Buffer.concat([pcap, ...Array<Buffer>(times).fill(pcap.subarray(24))]));
+  const rest = ["--json", "ld #len\njgt #412, yes, no\nyes: ret #64\nno: ret #0", at("two-ranges.pcap")];
+  const want = await cbpf(["run", ...rest]);
+  expect(want.status).toBe(0);
+  try {
+    for (const given of [2, 0]) {
+      host.threadsLeft = given;
+      const pool = new RangePool(5, IDLE);
+      expect(pool.threads).toBe(given);
+      await pool.stop();
+    }
+    expect(await cbpf(["run", "--jobs", "3", ...rest])).toEqual(want);
+  } finally {
+    host.threadsLeft = Number.POSITIVE_INFINITY;
+  }
 });
 
 test.each([1_000_000, 9])("a capture that grows by up to %i bytes while it is filtered stays as it was", async (by) => {

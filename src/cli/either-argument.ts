@@ -31,7 +31,7 @@ export interface Either {
  * @throws {BpfError} what `readProgram` or `compileFilter` throws.
  */
 export async function readEither(argument: string, args: Arguments, terminal: Terminal): Promise<Either> {
-  if (args.text("from") !== undefined || !(await isExpression(argument))) {
+  if (args.text("from") !== undefined || !isExpression(argument)) {
     const { instructions, name } = await readProgram(argument, args, terminal);
     return { instructions, spans: undefined, name };
   }

@@ -4,6 +4,7 @@
 import { captureBatches } from "./capture-file.ts";
 import { type Arguments, about, EXIT } from "./command.ts";
 import { type Cuts, cutCapture } from "./cuts.ts";
+import { fileSize } from "./file-size.ts";
 import { Picker, type PickerOptions } from "./picker.ts";
 import { type ProgramSource, readProgramSource, refuseTwoStdins } from "./program-argument.ts";
 import type { RangePool } from "./shard-pool.ts";
@@ -80,7 +81,8 @@ function pickerOptions(args: Arguments): PickerOptions {
 
 async function runCapture(job: Job, capture: string): Promise<void> {
   const { source, options, counts, sink, totals, terminal, threads } = job;
-  if (threads !== undefined && capture !== "-") {
+  // that a file is not there is said by whoever reads it, as with one thread
+  if (threads !== undefined && capture !== "-" && fileSize(capture) !== undefined) {
     const cuts = cutCapture(capture, threads.bytes);
     const oneProgram = !source.dependsOnLinktype || cuts.linktypes.size === 1;
     if (cuts.ranges.length > 1 && oneProgram) return runRanges(job, capture, cuts, threads.pool);

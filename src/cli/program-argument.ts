@@ -1,7 +1,7 @@
 /**
  * The PROGRAM argument of every command: a file, standard input, the text itself, or a filter expression.
  */
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { BpfError } from "../base/errors.ts";
 import { ISA } from "../isa/instruction-set.ts";
 import { type ByteOrder, type DecodeOptions, decode } from "../program/codec.ts";
@@ -10,6 +10,7 @@ import { parseText, recognise, TEXT_FORMATS, type TextFormat } from "../text/for
 import { vocabulary } from "../text/vocabulary.ts";
 import { Program } from "../vm/program.ts";
 import { type Arguments, about, UsageError } from "./command.ts";
+import { fileSize } from "./file-size.ts";
 import { compileArgument } from "./filter-argument.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -56,7 +57,7 @@ export async function readProgram(
   place: Place = FILES,
 ): Promise<LoadedProgram> {
   const wanted = form ?? args.choice("from", PROGRAM_FORMATS);
-  if (wanted === undefined && (await isExpression(argument))) return readExpression(argument, args, terminal, place);
+  if (wanted === undefined && isExpression(argument)) return readExpression(argument, args, terminal, place);
   const byteOrder = args.choice("byte-order", ["auto", "little", "big"] as const) ?? "auto";
   const { name, bytes } = await contents(argument, wanted, terminal);
   try {
@@ -89,7 +90,7 @@ export async function readProgramSource(argument: string, args: Arguments, termi
       throw about(name, error);
     }
   };
-  if (args.text("from") === undefined && (await isExpression(argument))) {
+  if (args.text("from") === undefined && isExpression(argument)) {
     const programs = new Map<number, Program>();
     return {
       name: "the expression",
@@ -109,10 +110,10 @@ export async function readProgramSource(argument: string, args: Arguments, termi
 }
 
 /** True for an argument that is no file, not standard input, and in none of the program forms. */
-export async function isExpression(argument: string): Promise<boolean> {
+export function isExpression(argument: string): boolean {
   const format = recognise(argument);
   const program = format === "asm" ? beginsAsAssembly(argument) : format !== undefined;
-  return argument !== "-" && !program && (await sizeOf(argument)) === undefined;
+  return argument !== "-" && !program && fileSize(argument) === undefined;
 }
 
 /**
@@ -166,7 +167,7 @@ async function contents(
   terminal: Terminal,
 ): Promise<{ name: string; bytes: Uint8Array }> {
   if (argument === "-") return { name: "standard input", bytes: await readAll(terminal.stdin) };
-  const size = await sizeOf(argument);
+  const size = fileSize(argument);
   if (size !== undefined) {
     refuseTooLarge(argument, size);
     return { name: argument, bytes: await readFile(argument) };
@@ -181,16 +182,6 @@ async function contents(
 function inlineText(argument: string, wanted: ProgramFormat | undefined): string {
   const isAssembly = (wanted ?? recognise(argument)) === "asm" && !argument.includes("\n");
   return isAssembly ? argument.replaceAll(";", "\n") : argument;
-}
-
-/** Bytes of a file; undefined for what is none, a directory too. */
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    const found = await stat(path);
-    return found.isDirectory() ? undefined : found.size;
-  } catch {
-    return undefined;
-  }
 }
 
 /** A capture in the place of the program would be read for minutes before it turns out to be none. */

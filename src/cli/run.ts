@@ -3,8 +3,8 @@
  *
  * What does the work is loaded when threads have been started: a thread takes some fifty milliseconds to be ready.
  */
-import { statSync } from "node:fs";
 import type { Command } from "./command.ts";
+import { fileSize } from "./file-size.ts";
 import { EXPRESSION_OPTIONS, PROGRAM_OPTIONS } from "./program-options.ts";
 import { RangePool } from "./shard-pool.ts";
 
@@ -37,11 +37,13 @@ export const command: Command = {
     // nobody wants the packets: this thread is one of those that filter
     const counts = args.flag("count") && args.text("write") === undefined;
     const ranges = Math.max(...args.positionals.slice(1).map((capture) => Math.floor(sizeOf(capture) / RANGE)));
-    const threads = Math.min(jobs, ranges);
-    const pool = threads > 1 ? new RangePool(counts ? threads - 1 : threads) : undefined;
+    const wanted = Math.min(jobs, ranges);
+    const pool = wanted > 1 ? new RangePool(counts ? wanted - 1 : wanted) : undefined;
+    // a host that gives no thread has this one
+    const threads = pool === undefined || pool.threads === 0 ? undefined : { pool, bytes: RANGE };
     try {
       const { filterCaptures } = await import("./filter-captures.ts");
-      return await filterCaptures(args, terminal, counts, pool === undefined ? undefined : { pool, bytes: RANGE });
+      return await filterCaptures(args, terminal, counts, threads);
     } finally {
       await pool?.stop();
     }
@@ -50,5 +52,5 @@ export const command: Command = {
 
 /** Bytes of a file; 0 for standard input and for what is none, which whoever reads it will say. */
 function sizeOf(capture: string): number {
-  return capture === "-" ? 0 : (statSync(capture, { throwIfNoEntry: false })?.size ?? 0);
+  return capture === "-" ? 0 : (fileSize(capture) ?? 0);
 }

@@ -31,11 +31,11 @@ interface Task {
   reject(error: unknown): void;
 }
 
-/** A fixed number of threads, started at once; a range goes to the first that has time. */
+/** A number of threads, started at once; a range goes to the first that has time. */
 export class RangePool {
   /** How many filter ranges, the calling one included where it does. */
   threads: number;
-  readonly #workers: readonly Worker[];
+  readonly #workers: Worker[] = [];
   #own: RangeFilter | undefined;
   #ownIsScheduled = false;
   /** By number: ranges that nobody has answered. */
@@ -46,16 +46,20 @@ export class RangePool {
   /** Why nothing is filtered any more. */
   #failure: Error | undefined;
 
-  /** @param script  What a thread runs: it takes offers and gives answers. */
+  /**
+   * @param workers  Threads to start; there are fewer where the host gives no more.
+   * @param script   What a thread runs: it takes offers and gives answers.
+   */
   constructor(workers: number, script = new URL("./shard-worker.js", import.meta.url)) {
-    this.threads = workers;
-    this.#workers = Array.from({ length: workers }, () => {
-      const worker = new Worker(script);
+    while (this.#workers.length < workers) {
+      const worker = startWorker(script);
+      if (worker === undefined) break;
       worker.on("message", ({ number, result }: RangeAnswer) => this.#task(number)?.resolve(result));
       worker.on("error", (error: Error) => this.#fail(error));
       worker.on("exit", () => this.#fail(new Error("a thread that filters ranges has stopped")));
-      return worker;
-    });
+      this.#workers.push(worker);
+    }
+    this.threads = this.#workers.length;
   }
 
   /** The calling thread, which has nothing else to do, filters ranges as well. */
@@ -78,7 +82,9 @@ export class RangePool {
     });
   }
 
+  /** Ends the threads; nothing is filtered any more, on the calling one either. */
   async stop(): Promise<void> {
+    this.#fail(new Error("the threads that filter ranges were told to stop"));
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
@@ -112,10 +118,21 @@ export class RangePool {
     return task;
   }
 
-  /** A thread is gone, and with it what it had claimed. */
+  /** No range is filtered any more: a thread is gone, and with it what it had claimed, or all are told to stop. */
   #fail(failure: Error): void {
     this.#failure ??= failure;
     for (const { reject } of this.#tasks.values()) reject(this.#failure);
     this.#tasks.clear();
+    this.#unseen.length = 0;
+  }
+}
+
+/** A thread; undefined where the host gives no more of them. */
+function startWorker(script: URL): Worker | undefined {
+  try {
+    return new Worker(script);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ERR_WORKER_INIT_FAILED") return undefined;
+    throw error;
   }
 }
