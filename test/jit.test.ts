@@ -8,6 +8,7 @@ import { ANCILLARY } from "../src/isa/ancillary.ts";
 import { ISA } from "../src/isa/instruction-set.ts";
 import { CODE, OPCODES } from "../src/isa/opcodes.ts";
 import { ALU, CONDITION } from "../src/isa/semantics.ts";
+import { HashTables } from "../src/jit/hash-tables.ts";
 import { js } from "../src/jit/js-engine.ts";
 import { printMatch } from "../src/jit/js-functions.ts";
 import { lower } from "../src/jit/lower.ts";
@@ -506,6 +507,19 @@ describe("user code that runs filters on the arena it was called from", () => {
   });
 });
 
+test("equal sets of keys share a hash table, whatever their order", () => {
+  const tables = new HashTables();
+  const [first, again, other] = tables.add([
+    [7, 40, 9],
+    [40, 9, 7],
+    [40, 9, 8],
+  ])!;
+  expect(again).toBe(first);
+  expect(other!.at).toBe(first!.slots.length);
+  expect(tables.add([[9, 7, 40]])).toEqual([first]);
+  expect([...tables.constants()]).toEqual([...first!.slots, ...other!.slots]);
+});
+
 describe("a match of two parts", () => {
   const isa = ISA.extend({
     code: 0xf0,
@@ -713,6 +727,37 @@ describe("arenas", () => {
       for (const byte of [1, 2]) arena.add(Uint8Array.of(byte));
       for (const engine of [interpreter, js, wasm]) engine.load(random).runBatch(arena, arena.output);
       expect([...arena.output, n]).toEqual([45, 46, 46]);
+    }
+  });
+
+  test("a batch of any number of packets, and nothing behind it", () => {
+    // the first has its body twice in the loop, the second, of a block for each return, once
+    const start = [stmt(CODE.ldw_abs, 0xfffff014), stmt(CODE.tax), stmt(CODE.ld_len), stmt(CODE.add_x)];
+    const returns = Array.from({ length: 40 }, (_, i) => [jump(CODE.jgt_k, 200 - i, 0, 1), stmt(CODE.ret_k, 200 - i)]);
+    for (const program of [
+      verify([...start, stmt(CODE.ret_a)]),
+      verify([...start, ...returns.flat(), stmt(CODE.ret_a)]),
+    ]) {
+      const [reference, filter] = [interpreter.load(program), wasm.load(program)];
+      const arena = createArena({ bytes: 64, packets: 8, lengths: true, metadata: true });
+      for (let i = 0; i < 8; i++) {
+        arena.add(new Uint8Array(1), packetContext({ mark: (i * 5) % 3 === 0 ? 0 : 155 + i, length: (i * 5) % 3 }));
+      }
+      const want = new Uint32Array(8);
+      reference.runBatch(arena, want);
+      expect([...want].filter((verdict) => verdict === 0)).toHaveLength(3);
+      for (let count = 0; count <= 8; count++) {
+        arena.count = count;
+        const matches = [...want.subarray(0, count).keys()].filter((i) => want[i] !== 0);
+        arena.output.fill(0xaaaaaaaa);
+        expect(filter.runBatch(arena, arena.output)).toBe(matches.length);
+        expect([...arena.output]).toEqual([...want.subarray(0, count), ...Array<number>(8 - count).fill(0xaaaaaaaa)]);
+        expect(filter.runBatch(arena)).toBe(matches.length);
+        const [indices, bitmap] = [new Uint32Array(8), new Uint8Array(1)];
+        expect([...indices.subarray(0, filter.matchIndices(arena, indices))]).toEqual(matches);
+        expect(filter.matchBitmap(arena, bitmap)).toBe(matches.length);
+        expect(bitmap[0]).toBe(matches.reduce((bits, i) => bits | (1 << i), 0));
+      }
     }
   });
 

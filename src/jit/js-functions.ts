@@ -11,7 +11,8 @@
  * that is detached or out of bounds, and gets none.
  *
  * V8 makes a function part of its caller, which saves some five nanoseconds a packet, when it has at most 460 bytes of bytecode
- * (max_inlined_bytecode_size); so `match` is short, and has what is longer in functions of their own.
+ * (max_inlined_bytecode_size); so `match` is short, and a longer program has its second part in a function of its own,
+ * where it can be cut: a list of hosts, whose tests lead around one another, is printed whole.
  */
 import { cuts } from "./control-flow.ts";
 import { asksContext, goesFar, type Lowered, type Op, usesContext, usesLength } from "./ir.ts";
