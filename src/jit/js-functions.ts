@@ -15,7 +15,7 @@
  * where it can be cut: a list of hosts, whose tests lead around one another, is printed whole.
  */
 import { cuts } from "./control-flow.ts";
-import { asksContext, goesFar, type Lowered, type Op, usesContext, usesLength } from "./ir.ts";
+import { asksContext, goesFar, type Lowered, type Op, type Order, usesContext, usesLength } from "./ir.ts";
 import { bytesAt, isReturn, Printer, type Style, type Word } from "./js-printer.ts";
 
 /** Parameters of the outer function, in order: what the code needs from outside. */
@@ -33,7 +33,8 @@ const FIRST_PART = 600;
  * @throws {BpfError} `unsupported` for a program that the printer does not take.
  */
 export function printMatch(lowered: Lowered): string {
-  const words = usesWords(lowered);
+  const orders = wordOrders(lowered);
+  const words = orders.size > 0;
   const given = ["b", "o", "n", ...(asksContext(lowered) ? ["c", "w"] : [])];
   const state = registers(lowered);
   const toRest = [...given, ...(words ? ["q"] : []), ...state].join(", ");
@@ -54,7 +55,7 @@ export function printMatch(lowered: Lowered): string {
   const lines = [
     '"use strict";',
     ...SPAN,
-    ...(words ? WORDS : []),
+    ...wordFunctions(orders),
     ...rest,
     `return function match(${given.map((name) => (name === "c" ? "c = none" : name)).join(", ")}) {`,
     "  o |= 0;", // a default would cost eight bytes
@@ -89,7 +90,7 @@ export function printBatch(lowered: Lowered): string {
     '"use strict";',
     "return function batch(b, t, i, end, d, l, v) {",
     "  let matched = 0;",
-    ...(usesWords(lowered)
+    ...(wordOrders(lowered).size > 0
       ? [
           "  const q = b.length > 0 ? new DataView(b.buffer, b.byteOffset, b.length) : new DataView(new ArrayBuffer(0));",
         ]
@@ -127,28 +128,37 @@ const SPAN: readonly string[] = [
   "}",
 ];
 
-/** What `match` needs for {@link wordOfArray}. */
-const WORDS: readonly string[] = [
-  "var seen, view, last;",
-  "function look(b) {",
-  "  if (b !== last || b.length === 0) {",
-  "    last = b;",
-  "    seen = undefined;",
-  "    return undefined;",
-  "  }",
-  "  view = new DataView(b.buffer, b.byteOffset);",
-  "  seen = b;",
-  "  return view;",
-  "}",
-  ...(["host", "memory"] as const).flatMap((order) => [
-    `function ${order}(q, b, i) {`,
-    `  return q === undefined ? ${bytesAt("i", 0, 4, order)} : ${wordOfView("i", order)};`,
-    "}",
-  ]),
-];
+/** What `match` needs for {@link wordOfArray} with these orders. */
+function wordFunctions(orders: ReadonlySet<Order>): readonly string[] {
+  return orders.size === 0
+    ? []
+    : [
+        "var seen, view, last;",
+        "function look(b) {",
+        "  if (b !== last || b.length === 0) {",
+        "    last = b;",
+        "    seen = undefined;",
+        "    return undefined;",
+        "  }",
+        "  view = new DataView(b.buffer, b.byteOffset);",
+        "  seen = b;",
+        "  return view;",
+        "}",
+        ...[...orders].flatMap((order) => [
+          `function ${order}(q, b, i) {`,
+          `  return q === undefined ? ${bytesAt("i", 0, 4, order)} : ${wordOfView("i", order)};`,
+          "}",
+        ]),
+      ];
+}
 
-function usesWords({ blocks }: Lowered): boolean {
-  return blocks.some(({ ops }) => ops.some((op) => (op.op === "load" || op.op === "load-index") && op.size === 4));
+/** How the program's words of 32 bits lie in A. */
+function wordOrders({ blocks }: Lowered): Set<Order> {
+  const orders = new Set<Order>();
+  for (const { ops } of blocks) {
+    for (const op of ops) if ((op.op === "load" || op.op === "load-index") && op.size === 4) orders.add(op.order);
+  }
+  return orders;
 }
 
 /** The registers in front of the first block; scratch cells that user code may look at are elements of M instead. */
