@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { compileFilter } from "../dist/filter/compile.js";
 import { optimize } from "../dist/optimize/optimize.js";
+import { median } from "./lanes.mjs";
 import { libpcapCompiler } from "./optimizer-corpus.mjs";
 import { shapes } from "./shapes.mjs";
 
@@ -73,7 +74,7 @@ function time(program, options, calls) {
     const { user, system } = process.cpuUsage(before);
     return (user + system) / 1000;
   });
-  return times.sort((a, b) => a - b)[calls >> 1];
+  return median(times);
 }
 
 // Called for one program: print by how many megabytes the peak exceeds what was resident before.

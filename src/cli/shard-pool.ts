@@ -100,8 +100,8 @@ export class RangePool {
   }
 
   #runOne(): void {
-    const task = this.#unseen.find(({ offer }) => claims(offer));
-    this.#unseen.splice(0, task === undefined ? this.#unseen.length : this.#unseen.indexOf(task) + 1);
+    let task = this.#unseen.shift();
+    while (task !== undefined && !claims(task.offer)) task = this.#unseen.shift();
     if (task === undefined) return;
     this.#tasks.delete(task.offer.number);
     try {

@@ -10,7 +10,7 @@ import type { ExtensionRow, MachineState } from "../isa/instruction-set.ts";
 import { BPF_MEMWORDS } from "../isa/limits.ts";
 import type { Opcode } from "../isa/opcodes.ts";
 import { AncillaryReader, endsProgram } from "../program/ancillary-reader.ts";
-import { contextsOf } from "../program/batch-contexts.ts";
+import { contextsFor } from "../program/batch-contexts.ts";
 import type { Engine, Filter, PacketBatch, VerifiedProgram } from "../program/engine.ts";
 import type { Instruction } from "../program/instruction.ts";
 import { NO_CONTEXT, type PacketContext } from "../program/packet-context.ts";
@@ -60,8 +60,7 @@ class Interpreter implements Filter {
   runBatch(batch: PacketBatch, verdicts?: Uint32Array): number {
     if (this.#calling) return new Interpreter(this.#program).runBatch(batch, verdicts);
     const { bytes, table, count, lengths } = batch;
-    // without a context of the batch's, user code alone can see that the length is in one
-    const contexts = batch.context === undefined && this.#extensions.length === 0 ? undefined : contextsOf(batch);
+    const contexts = contextsFor(batch, this.#extensions.length > 0);
     return this.execute(bytes, table, count, lengths, contexts, NO_CONTEXT, verdicts);
   }
 

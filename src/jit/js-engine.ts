@@ -9,7 +9,7 @@ import { BpfError } from "../base/errors.ts";
 import type { MachineState } from "../isa/instruction-set.ts";
 import { BPF_MEMWORDS } from "../isa/limits.ts";
 import { AncillaryReader } from "../program/ancillary-reader.ts";
-import { contextsOf } from "../program/batch-contexts.ts";
+import { contextsFor } from "../program/batch-contexts.ts";
 import type { BatchFilter, Engine, PacketBatch, VerifiedProgram } from "../program/engine.ts";
 import { outsideArray, outsideBatch } from "../program/outside.ts";
 import { NO_CONTEXT, type PacketContext } from "../program/packet-context.ts";
@@ -67,9 +67,7 @@ class JsFilter implements BatchFilter {
   runBatch(batch: PacketBatch, verdicts?: Uint32Array): number {
     const filter = this.#unused();
     filter.#batch ??= generate<Batch>(printBatch(this.#lowered), filter.#outside);
-    // without a context of the batch's, user code alone can see that the length is in one
-    const asked = batch.context !== undefined || this.#lowered.extensions.length > 0;
-    const context = asked ? contextsOf(batch) : undefined;
+    const context = contextsFor(batch, this.#lowered.extensions.length > 0);
     try {
       return filter.#batch(batch.bytes, batch.table, 0, batch.count, context, batch.lengths, verdicts ?? null);
     } catch (error) {

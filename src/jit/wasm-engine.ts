@@ -6,6 +6,7 @@
  * is an error with code `unsupported`; the caller picks another engine then.
  */
 import { BpfError } from "../base/errors.ts";
+import type { Mutable } from "../base/mutable.ts";
 import type { MachineState } from "../isa/instruction-set.ts";
 import { BPF_MEMWORDS } from "../isa/limits.ts";
 import { AncillaryReader } from "../program/ancillary-reader.ts";
@@ -329,7 +330,7 @@ class Calls {
   #workArea = 0;
   #batch: PacketBatch | undefined;
   #contexts: ((i: number) => PacketContext) | undefined;
-  readonly #state: { -readonly [Field in keyof MachineState]: MachineState[Field] } = {
+  readonly #state: Mutable<MachineState> = {
     a: 0,
     x: 0,
     mem: new Uint32Array(BPF_MEMWORDS),

@@ -12,6 +12,7 @@
  *   then    table (8 a packet), wire lengths (4), metadata (64), output (4), packet bytes
  */
 import { BpfError } from "../base/errors.ts";
+import type { Mutable } from "../base/mutable.ts";
 import { createMemory, PAGE_BYTES, type WasmMemory } from "../wasm/host.ts";
 import type { PacketBatch } from "./engine.ts";
 import { NO_CONTEXT, type PacketContext } from "./packet-context.ts";
@@ -135,7 +136,7 @@ export class Arena implements PacketBatch {
   readonly keepsMetadata: boolean;
   /** What is known about packet i; there when that may be more than its length.  One object, valid until the next call. */
   readonly context?: (i: number) => PacketContext;
-  readonly #context: { -readonly [Field in keyof PacketContext]: PacketContext[Field] };
+  readonly #context: Mutable<PacketContext>;
   readonly #isPart: boolean;
   #layout: Layout;
   #views: Views;
