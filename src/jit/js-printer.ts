@@ -13,9 +13,9 @@ import { layOut } from "./control-flow.ts";
 import type { Block, Ending, Lowered, Op, Order, Test } from "./ir.ts";
 
 /** Longest program, in instructions: V8's parser and optimiser slow down out of proportion beyond. */
-export const MOST_INSTRUCTIONS = 1500;
+const MOST_INSTRUCTIONS = 1500;
 /** Most nested labels: the parser recurses, and must fit a small stack. */
-export const MOST_LABELS = 500;
+const MOST_LABELS = 500;
 
 /** `a op b` on int32 operands, as an int32. */
 const JS_ALU = {
