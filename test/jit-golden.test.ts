@@ -12,6 +12,7 @@ import { verify } from "../src/verify/verify.ts";
 const FOLDER = fileURLToPath(new URL("golden/jit", import.meta.url));
 
 const HOSTS = [10, 20, 30, 40, 50, 60, 70].map((n) => `0x0a0000${n.toString(16).padStart(2, "0")}`);
+const MORE_HOSTS = ["0x0a000080", "0x0a000090", "0x0a0000a0"];
 
 const PROGRAMS: Record<string, string> = {
   // `tcp port 80` over IPv4, as tcpdump compiles it
@@ -35,6 +36,16 @@ const PROGRAMS: Record<string, string> = {
           jeq  #0x800, ip, drop
     ip:   ld   [26]
           ${HOSTS.map((host) => `jeq #${host}, keep`).join("\n")}
+    drop: ret  #0
+    keep: ret  #-1`,
+  // ten hosts at either end: a sieve of both addresses, and behind it two hashes
+  pairs: `
+          ldh  [12]
+          jeq  #0x800, ip, drop
+    ip:   ld   [26]
+          ${[...HOSTS, ...MORE_HOSTS].map((host) => `jeq #${host}, keep`).join("\n")}
+          ld   [30]
+          ${[...HOSTS, ...MORE_HOSTS].map((host) => `jeq #${host}, keep`).join("\n")}
     drop: ret  #0
     keep: ret  #-1`,
   // everything that leaves the fast path: a device exit, NET data, a computed offset that may wrap, division

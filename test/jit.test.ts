@@ -8,10 +8,10 @@ import { ANCILLARY } from "../src/isa/ancillary.ts";
 import { ISA } from "../src/isa/instruction-set.ts";
 import { CODE, OPCODES } from "../src/isa/opcodes.ts";
 import { ALU, CONDITION } from "../src/isa/semantics.ts";
-import { HashTables } from "../src/jit/hash-tables.ts";
 import { js } from "../src/jit/js-engine.ts";
 import { printMatch } from "../src/jit/js-functions.ts";
 import { lower } from "../src/jit/lower.ts";
+import { Tables } from "../src/jit/tables.ts";
 import { type WasmFilter, wasm } from "../src/jit/wasm-engine.ts";
 import { Arena, createArena } from "../src/program/arena.ts";
 import type { BatchFilter, PacketBatch, VerifiedProgram } from "../src/program/engine.ts";
@@ -508,7 +508,7 @@ describe("user code that runs filters on the arena it was called from", () => {
 });
 
 test("equal sets of keys share a hash table, whatever their order", () => {
-  const tables = new HashTables();
+  const tables = new Tables();
   const [first, again, other] = tables.add([
     [7, 40, 9],
     [40, 9, 7],

@@ -6,8 +6,9 @@
  * to keep in order.  A run is a branch `A == k` whose else edge leads to an empty block with another such branch.
  * The blocks passed through may have other ways in; they stay for those.
  */
-import type { HashTables } from "./hash-tables.ts";
+
 import { type Block, type Comparison, type Ending, successors } from "./ir.ts";
+import type { Tables } from "./tables.ts";
 
 /** Shorter runs stay branches: a search of five keys saves nothing. */
 const SHORTEST_RUN = 6;
@@ -17,7 +18,7 @@ const COPIES = 4;
 type EqualityTest = Ending & { end: "branch"; test: Comparison };
 
 /** Rewrites endings in place. */
-export function mergeEqualityTests(blocks: readonly Block[], tables: HashTables): void {
+export function mergeEqualityTests(blocks: readonly Block[], tables: Tables): void {
   const wanted = waysIn(blocks);
   let budget = COPIES * blocks.length;
   blocks.forEach((block, number) => {
@@ -38,7 +39,7 @@ interface Run {
   readonly no: number;
 }
 
-function lookup({ keys, no }: Run, tables: HashTables): Ending {
+function lookup({ keys, no }: Run, tables: Tables): Ending {
   const goals = [...new Set(keys.values())];
   if (goals.length === 0) return { end: "jump", to: no };
   const table = goals.length === 1 ? tables.add([[...keys.keys()]])?.[0] : undefined;

@@ -83,7 +83,7 @@ function dumpBlocks(program: VerifiedProgram): string {
     for (const line of describeEnding(ending)) lines.push(`  ${line}`);
   });
   if (cells.length > 0) lines.push(`scratch cells ${cells.join(" ")}${clearsCells ? ", cleared" : ""}`);
-  if (constants.length > 0) lines.push(`hash tables of ${constants.length} slots`);
+  if (constants.length > 0) lines.push(`tables of ${constants.length} slots`);
   return `${lines.join("\n")}\n`;
 }
 
@@ -138,6 +138,8 @@ function describeTest(test: Test): string {
       return `a ${test.cond} ${test.src === "k" ? hex(test.k) : "x"}`;
     case "probe":
       return `a among ${test.table.keys} hashed keys`;
+    case "sieve":
+      return `P[${test.places.map(({ k }) => `${k}:2`).join("] or P[")}] in a sieve`;
     case "captured":
       return `${test.bytes} bytes are captured`;
   }

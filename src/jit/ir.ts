@@ -67,11 +67,27 @@ export interface HashTable {
   readonly keys: number;
 }
 
+/** Bytes that are 0 or 1, four to a slot. */
+export interface Sieve {
+  /** Index of the first slot in {@link Lowered.constants}. */
+  readonly at: number;
+  readonly slots: Int32Array;
+}
+
+/** Where a sieve is looked into: at byte `(P[k] | P[k + 1] << 8) & mask`. */
+export interface SievePlace {
+  readonly k: number;
+  readonly mask: number;
+  readonly sieve: Sieve;
+}
+
 /** What a block asks at its end. */
 export type Test =
   | Comparison
   /** Is A in the table? */
   | { readonly test: "probe"; readonly table: HashTable }
+  /** May the packet have a key: does any of these places find a 1? */
+  | { readonly test: "sieve"; readonly places: readonly SievePlace[] }
   /** Are so many bytes captured? */
   | { readonly test: "captured"; readonly bytes: number };
 
@@ -109,7 +125,7 @@ export interface Lowered {
   readonly blocks: readonly Block[];
   /** Length of the program, in instructions. */
   readonly instructions: number;
-  /** Slots of every hash table, one table behind the other. */
+  /** Slots of every table, one table behind the other. */
   readonly constants: Int32Array;
   readonly extensions: readonly ExtensionCall[];
   /** Scratch cells in use, ascending. */
@@ -162,7 +178,7 @@ export function endingReadsA(ending: Ending): boolean {
       return false;
     case "branch":
     case "decide":
-      return ending.test.test !== "captured";
+      return ending.test.test === "compare" || ending.test.test === "probe";
     case "search":
       return true;
   }

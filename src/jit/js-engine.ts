@@ -84,6 +84,7 @@ class JsFilter implements BatchFilter {
 /** What generated code reaches: names are those of {@link OUTSIDE}. */
 class Outside implements Record<(typeof OUTSIDE)[number], unknown> {
   readonly T: Int32Array;
+  readonly B: Uint8Array;
   readonly M = new Int32Array(BPF_MEMWORDS);
   readonly S: MachineState;
   readonly none = NO_CONTEXT;
@@ -104,6 +105,7 @@ class Outside implements Record<(typeof OUTSIDE)[number], unknown> {
   constructor(lowered: Lowered) {
     const reader = new AncillaryReader();
     this.T = lowered.constants;
+    this.B = new Uint8Array(this.T.buffer);
     this.S = {
       a: 0,
       x: 0,

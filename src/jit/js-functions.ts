@@ -12,14 +12,14 @@
  *
  * V8 makes a function part of its caller, which saves some five nanoseconds a packet, when it has at most 460 bytes of bytecode
  * (max_inlined_bytecode_size); so `match` is short, and a longer program has its second part in a function of its own,
- * where it can be cut: a list of hosts, whose tests lead around one another, is printed whole.
+ * where it can be cut: a short list of hosts, whose tests lead around one another, is printed whole.
  */
 import { cuts } from "./control-flow.ts";
 import { asksContext, goesFar, type Lowered, type Op, type Order, usesContext, usesLength } from "./ir.ts";
 import { bytesAt, isReturn, Printer, type Style, type Word } from "./js-printer.ts";
 
 /** Parameters of the outer function, in order: what the code needs from outside. */
-export const OUTSIDE = Object.freeze(["T", "M", "S", "none", "far", "ancillary", "extension", "outside"] as const);
+export const OUTSIDE = Object.freeze(["T", "B", "M", "S", "none", "far", "ancillary", "extension", "outside"] as const);
 
 /** Characters of a program that fits into one `match`: V8 makes 0.53 to 0.75 bytes of bytecode of one. */
 const WHOLE = 760;

@@ -4,7 +4,7 @@
  * A, X and M are int32 locals, because V8 keeps those unboxed; verdicts become u32 at the end.
  *
  * Names in the code: b bytes, q a view of them, o offset of the packet, n bytes captured, c context, w length on the wire, a x m0..m15
- * the machine, y an indexed offset, f a slow result, T the hash tables, M scratch cells that a user's code can see.
+ * the machine, y an indexed offset, f a slow result, T the hash tables, B their bytes, M scratch cells that a user's code can see.
  */
 import { BpfError } from "../base/errors.ts";
 import type { Register } from "../isa/opcodes.ts";
@@ -258,6 +258,13 @@ function testOf(test: Test): readonly [holds: string, fails: string] {
       const { multiplier, shift, at } = test.table;
       const slot = `T[${at === 0 ? "" : `${at} + `}(Math.imul(a, ${multiplier | 0}) >>> ${shift})]`;
       return [`${slot} === a`, `${slot} !== a`];
+    }
+    case "sieve": {
+      const found = test.places.map(({ k, mask, sieve }) => {
+        const index = `b[${plus("o", k)}] | (b[${plus("o", k + 1)}] & ${mask >>> 8}) << 8`;
+        return `B[${plus(`(${index})`, 4 * sieve.at)}]`;
+      });
+      return [`(${found.join(" | ")}) !== 0`, `(${found.join(" | ")}) === 0`];
     }
     case "captured":
       return [`n >= ${test.bytes}`, `n < ${test.bytes}`];

@@ -15,7 +15,6 @@ import type { VerifiedProgram } from "../program/engine.ts";
 import { placeChecks } from "./bounds.ts";
 import { foldByteOrder } from "./byte-order.ts";
 import { mergeEqualityTests } from "./equality-tests.ts";
-import { HashTables } from "./hash-tables.ts";
 import {
   type Block,
   type Comparison,
@@ -27,6 +26,7 @@ import {
   successors,
 } from "./ir.ts";
 import { addShortcuts } from "./shortcuts.ts";
+import { Tables } from "./tables.ts";
 
 /**
  * @throws {BpfError} `unsupported` for a program with a backward jump, which only the "libpcap" profile loads: blocks
@@ -36,7 +36,7 @@ export function lower(program: VerifiedProgram): Lowered {
   const extensions: ExtensionCall[] = [];
   let blocks = jumpOverEmptyBlocks(translate(program, extensions));
   foldByteOrder(blocks);
-  const tables = new HashTables();
+  const tables = new Tables();
   mergeEqualityTests(blocks, tables);
   blocks = addShortcuts(withoutUnreachable(blocks), tables);
   placeChecks(blocks);

@@ -2,15 +2,16 @@
  * Leads most packets past long chains of equality tests in a few steps.
  *
  * Rule lists compile to chains: is the source this, or that, the destination this, the source that?  A packet that
- * passes none of the tests goes through all of them.  In front of such a chain stands one test for each value that it
- * tests, among all the keys that any of its tests has, by a hash table: a packet with none of the keys leaves for the chain's end at
- * once, any other goes through the chain as before.  A packet too short for the lookups goes through the chain as
- * well, and fails where the program has it fail.
+ * passes none of the tests goes through all of them.  In front of such a chain stands one test of all the values that it
+ * tests, by a sieve, and behind it one for each among all the keys that any of its tests has, by a hash table: a packet with none of the
+ * keys leaves for the chain's end at once, any other goes through the chain as before.  A packet too short for that goes
+ * through the chain as well, and fails where the program has it fail.
  */
 import { bytesLoaded } from "./bounds.ts";
 import { liveA } from "./byte-order.ts";
-import type { HashTables } from "./hash-tables.ts";
-import { type Block, type Ending, type Op, redirect, type Test } from "./ir.ts";
+import { type Block, type Ending, type Op, redirect, type SievePlace, type Test } from "./ir.ts";
+import { sieveOf } from "./sieves.ts";
+import type { Tables } from "./tables.ts";
 
 /** Shorter chains are left alone: the lookups take about as long as so many tests. */
 const FEWEST_TESTS = 16;
@@ -34,13 +35,18 @@ interface Tested {
   readonly keys: Set<number>;
 }
 
-/** A chain, and for each of its values the test among all its keys. */
+/** A chain, and what is asked in front of it. */
 interface Shortcut extends Chain {
-  readonly lookups: readonly Test[];
+  readonly steps: readonly Step[];
+}
+
+interface Step {
+  readonly ops: readonly Op[];
+  readonly test: Test;
 }
 
 /** The blocks, with shortcuts in front of their chains.  Edges of the given blocks are renumbered in place. */
-export function addShortcuts(blocks: Block[], tables: HashTables): Block[] {
+export function addShortcuts(blocks: Block[], tables: Tables): Block[] {
   const live = liveA(blocks);
   const walked = new Set<number>(); // what a chain of these cannot do, a later part of it cannot either
   const shortcuts = new Map<number, Shortcut>();
@@ -49,8 +55,8 @@ export function addShortcuts(blocks: Block[], tables: HashTables): Block[] {
     const chain = chainFrom(blocks, number, walked);
     for (const link of chain.links) walked.add(link);
     if (chain.links.length < 2 || chain.tests < FEWEST_TESTS || live[chain.end]) return;
-    const tests = testsAmong(chain.values, tables);
-    if (tests !== undefined) shortcuts.set(number, { ...chain, lookups: tests });
+    const steps = stepsPast(chain, tables);
+    if (steps.length > 0) shortcuts.set(number, { ...chain, steps });
   });
   return shortcuts.size === 0 ? blocks : withShortcuts(blocks, shortcuts);
 }
@@ -92,8 +98,28 @@ function keysOf(ending: Ending): readonly number[] | undefined {
   return test.test === "compare" && test.cond === "eq" && test.src === "k" ? [test.k | 0] : undefined;
 }
 
+/** A sieve for all values, where they have one, and a lookup for each, where the chain is more than that. */
+function stepsPast({ links, values }: Chain, tables: Tables): Step[] {
+  const lookups = links.length > values.length ? (testsAmong(values, tables) ?? []) : [];
+  const places = sievesAmong(values, tables);
+  return [
+    ...(places === undefined ? [] : [{ ops: [], test: { test: "sieve", places } as const }]),
+    ...lookups.map((test, i) => ({ ops: values[i]!.ops, test })),
+  ];
+}
+
+/** Where each value's keys are sieved; undefined when one of them cannot be, or when there is no room. */
+function sievesAmong(values: readonly Tested[], tables: Tables): SievePlace[] | undefined {
+  const found = values.map(({ ops, keys }) => sieveOf(ops, keys)).filter((sieve) => sieve !== undefined);
+  if (found.length < values.length) return undefined;
+  return tables.addSieves(found.map(({ bytes }) => bytes))?.map((sieve, i) => {
+    const { k, mask } = found[i]!;
+    return { k, mask, sieve };
+  });
+}
+
 /** Is a value among its keys?  One key is compared, more are looked up; undefined when there is no room for that. */
-function testsAmong(values: readonly Tested[], tables: HashTables): Test[] | undefined {
+function testsAmong(values: readonly Tested[], tables: Tables): Test[] | undefined {
   const many = values.filter(({ keys }) => keys.size > 1);
   const found = tables.add(many.map(({ keys }) => [...keys]));
   return found === undefined
@@ -110,7 +136,7 @@ function withShortcuts(blocks: readonly Block[], shortcuts: ReadonlyMap<number, 
   blocks.forEach((_block, number) => {
     entries.push(count);
     const shortcut = shortcuts.get(number);
-    count += 1 + (shortcut === undefined ? 0 : 1 + shortcut.values.length);
+    count += 1 + (shortcut === undefined ? 0 : 1 + shortcut.steps.length);
   });
   return blocks.flatMap((block, number) => {
     redirect(block.ending, (to) => entries[to]!);
@@ -119,17 +145,22 @@ function withShortcuts(blocks: readonly Block[], shortcuts: ReadonlyMap<number, 
   });
 }
 
-/** The blocks in front of a chain: is the packet long enough, and has it any of the keys? */
-function inFront({ links, values, lookups, end }: Shortcut, start: number, entries: readonly number[]): Block[] {
+/** The blocks in front of a chain: is the packet long enough, and may it have any of the keys? */
+function inFront({ links, values, steps, end }: Shortcut, start: number, entries: readonly number[]): Block[] {
   const entry = entries[links[0]!]!;
-  const chain = entry + 1 + values.length;
+  const chain = entry + 1 + steps.length;
   const bytes = Math.max(...values.map(({ ops }) => Math.max(...ops.map(bytesLoaded))));
   const guard: Ending = { end: "branch", test: { test: "captured", bytes }, yes: entry + 1, no: chain };
   return [
     { start, ops: [], ending: guard },
-    ...values.map(({ ops }, i): Block => {
-      const no = i === values.length - 1 ? entries[end]! : entry + 2 + i;
-      return { start, ops: ops.map((op) => ({ ...op })), ending: { end: "branch", test: lookups[i]!, yes: chain, no } };
+    ...steps.map(({ ops, test }, i): Block => {
+      const none = entries[end]!;
+      const next = entry + 2 + i;
+      const ending: Ending =
+        test.test === "sieve"
+          ? { end: "branch", test, yes: next, no: none }
+          : { end: "branch", test, yes: chain, no: next === chain ? none : next };
+      return { start, ops: ops.map((op) => ({ ...op })), ending };
     }),
   ];
 }

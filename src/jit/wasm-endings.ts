@@ -62,6 +62,17 @@ function printTest(e: Emitter, test: Test, as: "holds" | "fails"): void {
       code.op(as === "holds" ? "i32.eq" : "i32.ne");
       return;
     }
+    case "sieve":
+      test.places.forEach(({ k, mask, sieve }, i) => {
+        e.get("ptr");
+        code.memory("i32.load16_u", e.variant.packets + k);
+        code.constant(mask);
+        code.op("i32.and");
+        code.memory("i32.load8_u", e.variant.workArea + CELL_BYTES + 4 * sieve.at);
+        if (i > 0) code.op("i32.or");
+      });
+      if (as === "fails") code.op("i32.eqz");
+      return;
     case "captured":
       e.get("len");
       code.constant(test.bytes);

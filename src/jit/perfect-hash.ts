@@ -1,52 +1,15 @@
 /**
- * The hash tables of a program: which of some numbers a value is, in one load.
+ * Perfect hashes: which of some numbers a value is, in one load.
  */
 import type { HashTable } from "./ir.ts";
 
 /** Slots of the largest table, 16 KiB; a table beyond that leaves the first-level cache. */
 const MOST_SLOTS = 4096;
-/** Slots of all tables of a program, 48 KiB: what an arena keeps room for. */
-export const MOST_CONSTANTS = 12288;
 /** Multipliers tried for one table size. */
 const TRIES = 400;
 
-export class HashTables {
-  readonly #tables = new Map<string, HashTable>();
-  #slots = 0;
-
-  /**
-   * A table for each set of at least one key; equal sets share one.  Undefined, and nothing is added, when a table
-   * without collisions was not found in the room that is left.
-   */
-  add(sets: readonly (readonly number[])[]): HashTable[] | undefined {
-    const added = new Map<string, HashTable>();
-    let slots = this.#slots;
-    const found: HashTable[] = [];
-    for (const set of sets) {
-      const keys = [...set].sort((a, b) => a - b); // one order, one name
-      const name = keys.join();
-      const known = this.#tables.get(name) ?? added.get(name);
-      const table = known ?? perfectHash(keys, slots, MOST_CONSTANTS - slots);
-      if (table === undefined) return undefined;
-      if (known === undefined) slots += table.slots.length;
-      added.set(name, table);
-      found.push(table);
-    }
-    for (const [name, table] of added) this.#tables.set(name, table);
-    this.#slots = slots;
-    return found;
-  }
-
-  /** Slots of every table, one table behind the other. */
-  constants(): Int32Array {
-    const constants = new Int32Array(this.#slots);
-    for (const { at, slots } of this.#tables.values()) constants.set(slots, at);
-    return constants;
-  }
-}
-
 /** A multiplicative hash without collisions, or undefined when no table of at most `room` slots was found. */
-function perfectHash(keys: readonly number[], at: number, room: number): HashTable | undefined {
+export function perfectHash(keys: readonly number[], at: number, room: number): HashTable | undefined {
   const most = Math.min(MOST_SLOTS, room);
   let state = 1;
   for (let size = powerOfTwo(Math.max(8, (keys.length * keys.length) / 12)); size <= most; size *= 2) {
