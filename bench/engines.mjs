@@ -84,7 +84,7 @@ async function measure(which) {
     const count = Math.min(size, LIMITS[which][name] ?? size);
     const lanes = await lanesOf(name, ENGINES, (engine) => engine);
     if (programs.has(oursOf(name))) lanes.push(...(await lanesOf(oursOf(name), COMPARED, oursOf)));
-    results[name] = await race(lanes, count, PACE);
+    results[name] = await race(lanes, count, { ...PACE, hot: which === "hot" });
     table.add(
       name,
       ENGINES.map((engine) => nanoseconds(results[name][engine])),
