@@ -1,11 +1,12 @@
 /**
  * How much faster are two threads than one, over packets that they share?
  *
- *   npm run bench:workers [-- --rounds 9 --filters tcp80,hosts100 --packets 1000000]
+ *   npm run bench:workers [-- --rounds 9 --best --filters tcp80,hosts100 --packets 1000000]
  *
  * The cold set of packets.mjs lies in one shared arena; every filter is the wasm batch.  One worker thread runs over
- * all of it, and two over half each, in interleaved rounds, timed from the word "go" to the last answer.  A ratio is the
- * median of the rounds' ratios.  Threads wait for the word with Atomics.wait and have run the filter before.
+ * all of it, and two share it, in interleaved rounds, timed from the word "go" to the last answer.  A ratio is the median
+ * of the rounds' ratios; with --best, for a machine that others use too, it is that of the best rounds.  Threads wait for the word with Atomics.wait, have run the filter before, and take the next
+ * of sixteen parts when they are done with one: a thread that loses its processor for a while leaves more to the other.
  */
 import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
@@ -15,40 +16,49 @@ import { wasm } from "../dist/jit/wasm-engine.js";
 import { Arena, createArena } from "../dist/program/arena.js";
 import { verify } from "../dist/verify/verify.js";
 import { ALL_10, benchFilter, SHARED } from "./bench-filters.mjs";
-import { geometricMean, median } from "./lanes.mjs";
+import { geometricMean, median, ratio } from "./lanes.mjs";
 import { COLD_PACKETS, packetSet } from "./packets.mjs";
 
 /** Words of the control block: rounds begun, threads done, matches found, threads ready. */
-const CONTROL = { go: 0, done: 1, matched: 2, ready: 3 };
+const CONTROL = { go: 0, done: 1, matched: 2, ready: 3, next: 4 };
+/** Parts of the arena that threads take one by one. */
+const PARTS = 16;
+/** Threads of all teams. */
+const THREADS = 1 + 2;
 /** Runs before measuring: V8 has moved the code to its better compiler by then. */
 const WARM_UP = 6;
 
 if (isMainThread) await main();
 else work(workerData);
 
-/** A thread: runs over its part each time the word is given. */
-function work({ memory, from, to, program, control }) {
-  const arena = Arena.attach(memory, { from, to });
+/** A thread: runs over parts each time the word is given, until none is left. */
+function work({ memory, count, program, control }) {
+  const parts = Array.from({ length: PARTS }, (_, i) => {
+    const [from, to] = [i, i + 1].map((part) => Math.floor((part * count) / PARTS));
+    return Arena.attach(memory, { from, to });
+  });
   const filter = wasm.load(verify(program));
-  for (let i = 0; i < WARM_UP; i++) filter.runBatch(arena);
+  for (let i = 0; i < WARM_UP; i++) for (const part of parts) filter.runBatch(part);
   Atomics.add(control, CONTROL.ready, 1);
   Atomics.notify(control, CONTROL.ready);
   for (let round = 0; ; round++) {
     Atomics.wait(control, CONTROL.go, round);
     if (Atomics.load(control, CONTROL.go) < 0) return;
-    Atomics.add(control, CONTROL.matched, filter.runBatch(arena));
+    for (let i = Atomics.add(control, CONTROL.next, 1); i < PARTS; i = Atomics.add(control, CONTROL.next, 1)) {
+      Atomics.add(control, CONTROL.matched, filter.runBatch(parts[i]));
+    }
     Atomics.add(control, CONTROL.done, 1);
     Atomics.notify(control, CONTROL.done);
   }
 }
 
-/** Threads over equal parts of the arena; `run` gives the wall time in ms and the matches of one round. */
+/** Threads over the parts of the arena; `run` gives the wall time in ms and the matches of one round. */
 function team(memory, count, threads, program) {
-  const control = new Int32Array(new SharedArrayBuffer(16));
-  const workers = Array.from({ length: threads }, (_, i) => {
-    const [from, to] = [i, i + 1].map((part) => Math.floor((part * count) / threads));
-    return new Worker(fileURLToPath(import.meta.url), { workerData: { memory, from, to, program, control } });
-  });
+  const control = new Int32Array(new SharedArrayBuffer(20));
+  const workers = Array.from(
+    { length: threads },
+    () => new Worker(fileURLToPath(import.meta.url), { workerData: { memory, count, program, control } }),
+  );
   const until = (word, value) => {
     for (;;) {
       const now = Atomics.load(control, word);
@@ -61,7 +71,7 @@ function team(memory, count, threads, program) {
       while (Atomics.load(control, CONTROL.ready) < threads) await new Promise((resolve) => setTimeout(resolve, 5));
     },
     run() {
-      control[CONTROL.done] = control[CONTROL.matched] = 0;
+      control[CONTROL.done] = control[CONTROL.matched] = control[CONTROL.next] = 0;
       const start = performance.now();
       Atomics.add(control, CONTROL.go, 1);
       Atomics.notify(control, CONTROL.go);
@@ -80,6 +90,7 @@ async function main() {
   const { values: options } = parseArgs({
     options: {
       rounds: { type: "string", default: "9" },
+      best: { type: "boolean", default: false },
       filters: { type: "string", default: ALL_10.join(",") },
       packets: { type: "string", default: String(COLD_PACKETS) },
     },
@@ -90,12 +101,19 @@ async function main() {
   }
   const rounds = Number(options.rounds);
   const set = packetSet(Number(options.packets));
-  console.log(`${set.count} packets, ${set.bytes.length} bytes, ${rounds} interleaved rounds, medians`);
+  console.log(
+    `${set.count} packets, ${set.bytes.length} bytes, ${rounds} interleaved rounds, ${options.best ? "best" : "medians"}`,
+  );
   console.log(`node ${process.version}, ${cpus().length} x ${cpus()[0].model}, load ${loadavg()[0].toFixed(2)}\n`);
   console.log("filter      one thread  two threads  ratio");
   const ratios = [];
   for (const name of options.filters.split(",")) {
-    const arena = createArena({ bytes: set.bytes.length, packets: set.count, shared: true });
+    const arena = createArena({
+      bytes: set.bytes.length,
+      packets: set.count,
+      shared: true,
+      users: 1 + THREADS * PARTS,
+    });
     arena.bytes.set(set.bytes);
     arena.table.set(set.table);
     arena.count = set.count;
@@ -106,12 +124,13 @@ async function main() {
     const samples = [];
     for (let i = 0; i < rounds; i++) samples.push(teams.map(({ run }) => run()));
     for (const { stop } of teams) await stop();
-    const ratio = median(samples.map(([one, two]) => one.ms / two.ms));
-    ratios.push(ratio);
-    const [one, two] = [0, 1].map((i) => `${median(samples.map((row) => row[i].ms)).toFixed(2)} ms`);
+    const times = [0, 1].map((i) => samples.map((row) => row[i].ms));
+    const gain = ratio(...times, options.best);
+    ratios.push(gain);
+    const [one, two] = times.map((list) => `${(options.best ? Math.min(...list) : median(list)).toFixed(2)} ms`);
     const same = new Set(samples.flat().map(({ matched }) => matched)).size === 1;
     console.log(
-      `${name.padEnd(10)}${one.padStart(12)}${two.padStart(13)}${ratio.toFixed(2).padStart(7)}${same ? "" : "  DIFFERENT COUNTS"}`,
+      `${name.padEnd(10)}${one.padStart(12)}${two.padStart(13)}${gain.toFixed(2).padStart(7)}${same ? "" : "  DIFFERENT COUNTS"}`,
     );
     if (!same) process.exitCode = 1;
   }
