@@ -2,8 +2,8 @@
  * Lanes that run in turns, and what is made of their samples.
  *
  * A lane is one engine with one program: `{ name, time(passes), hash() }`.  `time` runs so many passes over the packets
- * and gives nanoseconds a packet; `hash` is over the verdicts of the last pass.  Lanes of one race run on the same packets and
- * must have the same hash.
+ * and gives nanoseconds a packet; `hash` is over the verdicts of the last pass.  Lanes of one race run on the same
+ * packets and must have the same hash.
  */
 
 /** Milliseconds that a lane in this process runs before it is measured: V8 optimises in the background meanwhile. */
@@ -45,7 +45,8 @@ export async function rivalLane(name, rivals, engine, program, count) {
  * Runs the lanes in turns, round by round.
  *
  * @param span  Nanoseconds that one sample should last.
- * @param hot   A tenth of a sample goes in front of it: the lane before has left its own in caches and branch predictors.
+ * @param hot   {@link SETTLE} of a sample goes in front of it: the lane before has left its own in caches and branch
+ *   predictors.
  * @returns name to one sample (ns a packet) a round.
  */
 export async function race(lanes, count, { rounds, span, hot = false }) {

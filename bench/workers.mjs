@@ -5,8 +5,9 @@
  *
  * The cold set of packets.mjs lies in one shared arena; every filter is the wasm batch.  One worker thread runs over
  * all of it, and two share it, in interleaved rounds, timed from the word "go" to the last answer.  A ratio is the median
- * of the rounds' ratios; with --best, for a machine that others use too, it is that of the best rounds.  Threads wait for the word with Atomics.wait, have run the filter before, and take the next
- * of sixteen parts when they are done with one: a thread that loses its processor for a while leaves more to the other.
+ * of the rounds' ratios; with --best, for a machine that others use too, it is that of the best rounds.  Threads wait
+ * for the word with Atomics.wait, have run the filter before, and take the next of sixteen parts when they are done with
+ * one: a thread that loses its processor for a while leaves more to the other.
  */
 import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
@@ -19,7 +20,7 @@ import { ALL_10, benchFilter, SHARED } from "./bench-filters.mjs";
 import { geometricMean, median, ratio } from "./lanes.mjs";
 import { COLD_PACKETS, packetSet } from "./packets.mjs";
 
-/** Words of the control block: rounds begun, threads done, matches found, threads ready. */
+/** Words of the control block: rounds begun, threads done, matches found, threads ready, the part to take next. */
 const CONTROL = { go: 0, done: 1, matched: 2, ready: 3, next: 4 };
 /** Parts of the arena that threads take one by one. */
 const PARTS = 16;
