@@ -11,6 +11,8 @@ import { lower } from "../src/jit/lower.ts";
 import { sieveOf } from "../src/jit/sieves.ts";
 import { Tables } from "../src/jit/tables.ts";
 import { wasm } from "../src/jit/wasm-engine.ts";
+import { CELL_BYTES } from "../src/jit/wasm-interface.ts";
+import { WORK_AREA_BYTES } from "../src/program/arena.ts";
 import type { VerifiedProgram } from "../src/program/engine.ts";
 import { jump, stmt } from "../src/program/instruction.ts";
 import { verify } from "../src/verify/verify.ts";
@@ -37,12 +39,11 @@ describe("a sieve", () => {
     for (const order of ["host", "memory"] as const) {
       const sieve = sieveOf(value(size, order, ...masks), keysIn(order, size, keys))!;
       expect(sieve.k).toBe(k);
-      expect(sieve.mask).toBe(sieve.bytes.length - 1);
       const places = keys.map((key) => {
         const packet = new DataView(new ArrayBuffer(14));
         if (size === 4) packet.setUint32(10, key);
         else packet.setUint16(10, key);
-        return packet.getUint16(k, true) & sieve.mask;
+        return packet.getUint16(k, true) % sieve.bytes.length;
       });
       expect(places.map((at) => sieve.bytes[at])).toEqual(keys.map(() => 1));
       expect(sieve.bytes.reduce((sum, byte) => sum + byte, 0)).toBe(new Set(places).size);
@@ -58,6 +59,17 @@ describe("a sieve", () => {
     expect(sieveOf(ops, new Set(keys))).toBeUndefined();
   });
 
+  test.each([
+    [1, 1024],
+    [16, 1024],
+    [17, 2048],
+    [200, 16384],
+    [1024, 16384],
+  ])("for %i keys has %i bytes", (count, bytes) => {
+    const keys = new Set(Array.from({ length: count }, (_, i) => i));
+    expect(sieveOf(value(4, "host"), keys)!.bytes.length).toBe(bytes);
+  });
+
   test("of equal bytes shares a place, and one without room is not added", () => {
     const tables = new Tables();
     const [hash] = tables.add([[1, 2, 3]])!;
@@ -69,6 +81,17 @@ describe("a sieve", () => {
     const before = tables.constants();
     expect(tables.addSieves([new Uint8Array(4), new Uint8Array(4 * 12288)])).toBeUndefined();
     expect(tables.constants()).toEqual(before);
+  });
+
+  test("and a hash fill the room for tables to the last slot, and a work area holds them", () => {
+    const tables = new Tables();
+    const [hash] = tables.add([[1, 2, 3]])!;
+    const rest = new Uint8Array(4 * (12288 - hash!.slots.length));
+    expect(tables.addSieves([rest])).toBeDefined();
+    expect(tables.addSieves([new Uint8Array(4)])).toBeUndefined();
+    expect(tables.add([[1, 2]])).toBeUndefined();
+    expect(tables.constants().length).toBe(12288);
+    expect(CELL_BYTES + tables.constants().byteLength).toBeLessThanOrEqual(WORK_AREA_BYTES);
   });
 });
 
@@ -103,17 +126,32 @@ function listOf(mask: number): { program: VerifiedProgram; packets: Uint8Array[]
   return { program: verify([...body, stmt(CODE.ret_k, 0)]), packets };
 }
 
+/** What stands in front of each chain: the tests, and where a packet goes from each when it holds, and when not. */
+function shortcutsOf(program: VerifiedProgram): string[][] {
+  const { blocks } = lower(program);
+  return blocks.flatMap(({ ending: guard }, number) => {
+    if (guard.end !== "branch" || guard.test.test !== "captured") return [];
+    const chain = guard.no;
+    const way = (to: number, from: number): string => (to === chain ? "chain" : to === from + 1 ? "next" : "end");
+    const steps = blocks.slice(number + 1, chain).map(({ ending }, i) => {
+      if (ending.end !== "branch") return ending.end;
+      const { test, yes, no } = ending;
+      const asked = test.test === "sieve" ? `sieve ${test.places.map(({ k }) => k).join(" ")}` : test.test;
+      return `${asked}: ${way(yes, number + 1 + i)}, ${way(no, number + 1 + i)}`;
+    });
+    return [steps];
+  });
+}
+
 describe("a list of rules behind a sieve", () => {
+  const probes = ["probe: chain, next", "probe: chain, next", "probe: chain, end"];
   test.each([
-    ["addresses and ports", 0xffffffff, [4, 8, 10]],
-    ["addresses, networks and ports", 0xffff0000, [4, 6, 10]],
-    ["networks of 8 bits among them, which no sieve holds back", 0xff000000, undefined],
-  ] as const)("%s", (_name, mask, places) => {
+    ["addresses and ports", 0xffffffff, ["sieve 4 8 10: next, end", ...probes]],
+    ["addresses, networks and ports", 0xffff0000, ["sieve 4 6 10: next, end", ...probes]],
+    ["networks of 8 bits among them, which no sieve holds back", 0xff000000, probes],
+  ] as const)("%s", (_name, mask, steps) => {
     const { program, packets } = listOf(mask);
-    const sieves = lower(program).blocks.flatMap(({ ending }) =>
-      ending.end === "branch" && ending.test.test === "sieve" ? [ending.test.places.map(({ k }) => k)] : [],
-    );
-    expect(sieves).toEqual(places === undefined ? [] : [places]);
+    expect(shortcutsOf(program)).toEqual([steps]);
     const reference = interpreter.load(program);
     const verdicts = new Set<number>();
     for (const filter of [js.load(program), wasm.load(program)]) {
@@ -127,5 +165,23 @@ describe("a list of rules behind a sieve", () => {
       }
     }
     expect(verdicts.size).toBeGreaterThan(60);
+  });
+
+  /** Tests of values in turn: a word at 0, at 4, and so on. */
+  const inTurn = (tests: number, values: number): VerifiedProgram =>
+    verify([
+      ...Array.from({ length: tests }, (_, i) => [
+        stmt(CODE.ldw_abs, 4 * (i % values)),
+        jump(CODE.jeq_k, 1000 + i, 0, 1),
+        stmt(CODE.ret_k, 1),
+      ]).flat(),
+      stmt(CODE.ret_k, 0),
+    ]);
+  test.each([
+    [16, 4, ["sieve 2 6 10 14"]],
+    [15, 4, []],
+    [40, 5, []],
+  ] as const)("of %i tests of %i values in turn", (tests, values, sieves) => {
+    expect(shortcutsOf(inTurn(tests, values)).map(([first]) => first!.split(":")[0])).toEqual(sieves);
   });
 });

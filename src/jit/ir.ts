@@ -77,6 +77,7 @@ export interface Sieve {
 /** Where a sieve is looked into: at byte `(P[k] | P[k + 1] << 8) & mask`. */
 export interface SievePlace {
   readonly k: number;
+  /** One less than the length of the sieve in bytes; all of P[k] counts. */
   readonly mask: number;
   readonly sieve: Sieve;
 }

@@ -3,8 +3,9 @@
  *
  * A, X and M are int32 locals, because V8 keeps those unboxed; verdicts become u32 at the end.
  *
- * Names in the code: b bytes, q a view of them, o offset of the packet, n bytes captured, c context, w length on the wire, a x m0..m15
- * the machine, y an indexed offset, f a slow result, T the hash tables, B their bytes, M scratch cells that a user's code can see.
+ * Names in the code: b bytes, q a view of them, o offset of the packet, n bytes captured, c context, w length on the
+ * wire, a x m0..m15 the machine, y an indexed offset, f a slow result, T the tables, B their bytes, M scratch cells that
+ * a user's code can see.
  */
 import { BpfError } from "../base/errors.ts";
 import type { Register } from "../isa/opcodes.ts";

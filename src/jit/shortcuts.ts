@@ -2,9 +2,9 @@
  * Leads most packets past long chains of equality tests in a few steps.
  *
  * Rule lists compile to chains: is the source this, or that, the destination this, the source that?  A packet that
- * passes none of the tests goes through all of them.  In front of such a chain stands one test of all the values that it
- * tests, by a sieve, and behind it one for each among all the keys that any of its tests has, by a hash table: a packet with none of the
- * keys leaves for the chain's end at once, any other goes through the chain as before.  A packet too short for that goes
+ * passes none of the tests goes through all of them.  In front of such a chain stands one test of all its values, by
+ * sieves, and behind that one test of each value among all its keys, by a hash table: a packet with none of the keys
+ * leaves for the chain's end at once, any other goes through the chain as before.  A packet too short for that goes
  * through the chain as well, and fails where the program has it fail.
  */
 import { bytesLoaded } from "./bounds.ts";
@@ -81,7 +81,7 @@ function chainFrom(blocks: readonly Block[], first: number, walked: ReadonlySet<
     links.push(number);
     number = (ending as Ending & { no: number }).no;
   }
-  return { links, tests, values: [...values.values()].filter(({ keys }) => keys.size > 0), end: number };
+  return { links, tests, values: [...values.values()], end: number };
 }
 
 /** True for operations that leave in A bytes of the packet at a fixed place, masked or not. */
@@ -98,7 +98,7 @@ function keysOf(ending: Ending): readonly number[] | undefined {
   return test.test === "compare" && test.cond === "eq" && test.src === "k" ? [test.k | 0] : undefined;
 }
 
-/** A sieve for all values, where they have one, and a lookup for each, where the chain is more than that. */
+/** A test of all values by sieves, where each has one, and a lookup for each, where the chain is more than that. */
 function stepsPast({ links, values }: Chain, tables: Tables): Step[] {
   const lookups = links.length > values.length ? (testsAmong(values, tables) ?? []) : [];
   const places = sievesAmong(values, tables);
@@ -113,8 +113,8 @@ function sievesAmong(values: readonly Tested[], tables: Tables): SievePlace[] | 
   const found = values.map(({ ops, keys }) => sieveOf(ops, keys)).filter((sieve) => sieve !== undefined);
   if (found.length < values.length) return undefined;
   return tables.addSieves(found.map(({ bytes }) => bytes))?.map((sieve, i) => {
-    const { k, mask } = found[i]!;
-    return { k, mask, sieve };
+    const { k, bytes } = found[i]!;
+    return { k, mask: bytes.length - 1, sieve };
   });
 }
 

@@ -8,19 +8,20 @@
 import { swap } from "./byte-order.ts";
 import type { Op } from "./ir.ts";
 
-/** Bytes of a sieve for each key: one in so many packets that have no key takes the exact tests. */
+/** Fewest bytes of a sieve for each key: at most one value in so many that is no key finds a 1, if all are as likely. */
 const BYTES_A_KEY = 64;
 const FEWEST_BYTES = 1024;
-/** Half of a first-level cache; the more keys beyond that, the less is sieved. */
+/** Half of a first-level cache: with more keys than this has room for, more values find a 1. */
 const MOST_BYTES = 16384;
 /** Most keys: a sixteenth of the largest sieve. */
 const MOST_KEYS = 1024;
 
-/** The bytes of a sieve, and which of a packet's it asks for: the index is `(P[k] | P[k + 1] << 8) & mask`. */
+/**
+ * The bytes of a sieve, and which of a packet's it asks for: the index is `(P[k] | P[k + 1] << 8) & (bytes.length - 1)`.
+ */
 export interface Sifting {
   readonly k: number;
-  /** One less than the length of `bytes`. */
-  readonly mask: number;
+  /** A power of two of them. */
   readonly bytes: Uint8Array;
 }
 
@@ -48,5 +49,5 @@ export function sieveOf(ops: readonly Op[], keys: ReadonlySet<number>): Sifting 
   if (best === undefined) return undefined;
   const bytes = new Uint8Array(length);
   for (const index of best.indices) bytes[index] = 1;
-  return { k: k + best.at, mask, bytes };
+  return { k: k + best.at, bytes };
 }

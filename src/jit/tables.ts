@@ -4,8 +4,8 @@
 import type { HashTable, Sieve } from "./ir.ts";
 import { perfectHash } from "./perfect-hash.ts";
 
-/** Slots of all tables of a program, 48 KiB: what an arena keeps room for. */
-const MOST_SLOTS = 12288;
+/** Most slots of all tables of a program, 48 KiB: a work area has room for them. */
+const ROOM = 12288;
 
 interface Placed {
   readonly at: number;
@@ -23,14 +23,14 @@ export class Tables {
    */
   add(sets: readonly (readonly number[])[]): HashTable[] | undefined {
     const keys = sets.map((set) => set.map((key) => key | 0).sort((a, b) => a - b)); // one order, one name
-    return this.#place(this.#hashes, keys.map(String), (i, at) => perfectHash(keys[i]!, at, MOST_SLOTS - at));
+    return this.#place(this.#hashes, keys.map(String), (i, at) => perfectHash(keys[i]!, at, ROOM - at));
   }
 
   /** Sieves with these bytes; equal ones share a place.  Undefined, and nothing is added, where there is no room. */
   addSieves(sieves: readonly Uint8Array[]): Sieve[] | undefined {
     return this.#place(this.#sieves, sieves.map(String), (i, at) => {
       const slots = new Int32Array(sieves[i]!.slice().buffer);
-      return at + slots.length > MOST_SLOTS ? undefined : { at, slots };
+      return at + slots.length > ROOM ? undefined : { at, slots };
     });
   }
 

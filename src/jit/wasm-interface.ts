@@ -13,7 +13,7 @@ export interface Variant {
   readonly output: Output | "run";
   /** The memory is a shared one. */
   readonly shared: boolean;
-  /** Byte address of 16 scratch cells (for user code) and, behind them, the hash tables. */
+  /** Byte address of 16 scratch cells (for user code) and, behind them, the tables. */
   readonly workArea: number;
   /** Byte address that packet offsets count from: part of every load's constant. */
   readonly packets: number;
@@ -21,7 +21,7 @@ export interface Variant {
   readonly prefetch: boolean;
 }
 
-/** Bytes of scratch cells in front of the hash tables in a work area. */
+/** Bytes of scratch cells in front of the tables in a work area. */
 export const CELL_BYTES = 64;
 /** Functions that the code imports.  They give a u32 or, for "failed" and "goes on", -1: 33 bits fit an f64. */
 export const IMPORTS = Object.freeze({

@@ -8,7 +8,7 @@
  * Layout, in bytes from the start of the memory:
  *   0       16 u32 of header (see HEADER)
  *   64      one metadata record with nothing known, for batches without metadata
- *   128     a work area of 64,000 bytes for each user of the memory: hash tables and scratch cells of its filter
+ *   128     a work area of 64,000 bytes for each user of the memory: tables and scratch cells of its filter
  *   then    table (8 a packet), wire lengths (4), metadata (64), output (4), packet bytes
  */
 import { BpfError } from "../base/errors.ts";
