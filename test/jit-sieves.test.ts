@@ -181,7 +181,7 @@ describe("a list of rules behind a sieve", () => {
     [16, 4, ["sieve 2 6 10 14"]],
     [15, 4, []],
     [40, 5, []],
-  ] as const)("of %i tests of %i values in turn", (tests, values, sieves) => {
+  ] as const)("%i tests of %i values in turn", (tests, values, sieves) => {
     expect(shortcutsOf(inTurn(tests, values)).map(([first]) => first!.split(":")[0])).toEqual(sieves);
   });
 });

@@ -265,7 +265,8 @@ function testOf(test: Test): readonly [holds: string, fails: string] {
         const index = `b[${plus("o", k)}] | (b[${plus("o", k + 1)}] & ${mask >>> 8}) << 8`;
         return `B[${plus(`(${index})`, 4 * sieve.at)}]`;
       });
-      return [`(${found.join(" | ")}) !== 0`, `(${found.join(" | ")}) === 0`];
+      const any = `(${found.join(" | ")})`;
+      return [`${any} !== 0`, `${any} === 0`];
     }
     case "captured":
       return [`n >= ${test.bytes}`, `n < ${test.bytes}`];
