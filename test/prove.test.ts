@@ -220,6 +220,22 @@ test("a load that fails behind a header is found by paths", async () => {
   expectDifferent(found, both, one);
 });
 
+test("a path that no packet length passes gets no packet", () => {
+  // X is 0: a length that is not above it is not 60, and not unequal to it either
+  const program = asm(`
+        ld  #len
+        jgt x, b, a
+    a:  jge #60, c, d
+    b:  and #0xffff
+    c:  jeq x, d, e
+    d:  ldh [x + 30]
+    e:  ret a`);
+  const filter = interpreter.load(program);
+  const verdicts = pathPackets(program.instructions, 100).map((packet) => filter.run(packet));
+  expect(verdicts).toContain(0);
+  expect(verdicts.some((verdict) => verdict > 0)).toBe(true);
+});
+
 test("path packets take every verdict of a filter", () => {
   const program = recordedPrograms().find((p) => p.expression === "port 80")!.instructions;
   const filter = interpreter.load(loose(program));

@@ -27,7 +27,7 @@ export function forge(path: Path): Uint8Array | undefined {
   for (const { test, outcome } of path.tests) facts = facts.learned(test, outcome);
   const evaluated = [...path.tests.flatMap(({ test }) => [test.left, test.right]), ...path.touched];
   const length = lengthFor(evaluated, facts);
-  if (length > LONGEST) return undefined;
+  if (length === undefined || length > LONGEST) return undefined;
   const packet = new Uint8Array(length);
   const loads = new Set<Value>();
   const anchors = new Set<Value>();
@@ -72,8 +72,8 @@ function sizeOf(value: Value): number {
   return value.op === "load" ? value.size : 0;
 }
 
-/** Captured bytes so that every evaluated load succeeds. */
-function lengthFor(evaluated: readonly Value[], facts: Facts): number {
+/** Captured bytes so that every evaluated load succeeds; undefined when the path's tests leave none. */
+function lengthFor(evaluated: readonly Value[], facts: Facts): number | undefined {
   let needed = 0;
   for (const value of evaluated) {
     for (const [key, level] of value.hazards.levels) {
@@ -83,7 +83,7 @@ function lengthFor(evaluated: readonly Value[], facts: Facts): number {
   const wire = evaluated.find((value) => value.root.op === "length");
   if (wire === undefined) return needed;
   const { low, high } = facts.known(wire.root);
-  return Math.min(high, Math.max(low, needed));
+  return low > high ? undefined : Math.min(high, Math.max(low, needed));
 }
 
 /** A number for a field that the tests of the path allow, like `preferred`, which it is where none speaks of it. */
