@@ -194,7 +194,7 @@ describe("limits", () => {
   });
 
   test("where the solver does not answer, the paths do, and that is said", async () => {
-    const silent: SmtSolver = { name: "silent", run: async () => "unknown", close: () => undefined };
+    const silent: SmtSolver = { name: "silent", run: async () => "unknown", close: () => Promise.resolve() };
     const [a, b] = [asm("ldh [4]; ldh [8]; ret #7"), asm("ldh [8]; ret #7")];
     expect(await verifyEquivalence(a, b, { solver: silent })).toEqual({ result: "equal", by: "paths" });
     expectDifferent(await verifyEquivalence(a, asm("ldh [6]; ret #7"), { solver: silent }), a, asm("ldh [6]; ret #7"));
@@ -204,6 +204,18 @@ describe("limits", () => {
     const isa = ISA.extend({ code: 0xf0, name: "count", run: () => undefined });
     const program = verify([stmt(0xf0), stmt(CODE.ret_k, 1)], { isa });
     await expect(verifyEquivalence(program, program, { solver: z3 })).rejects.toThrow("instruction 0 is an extension");
+  });
+
+  test("threads that have answered end by themselves before they are ended", async () => {
+    const threads = ["answered"];
+    const ended: number[] = [];
+    const em = { PThread: { runningWorkers: threads, terminateAllThreads: () => ended.push(threads.length) } };
+    const init = () => Promise.resolve({ Z3: { mk_config: () => 0, mk_context: () => 0 }, em });
+    const solver = await loadZ3(() => Promise.resolve({ init }));
+    const closed = solver.close();
+    setTimeout(() => threads.pop(), 20);
+    await closed;
+    expect(ended).toEqual([0]);
   });
 
   test("without the package it says how to get it", async () => {

@@ -23,7 +23,7 @@ export async function withSolver<Result>(
   try {
     return await work(solver, timeLimit);
   } finally {
-    solver?.close();
+    await solver?.close();
   }
 }
 

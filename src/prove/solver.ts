@@ -11,7 +11,7 @@ export interface SmtSolver {
   /** Runs commands and gives what they print. */
   run(script: string): Promise<string>;
   /** Ends the solver's threads, which would keep a process alive.  The solver can not be used afterwards. */
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** The part of z3-solver's low-level interface that is used. */
@@ -19,7 +19,7 @@ interface Z3Module {
   init(): Promise<{
     readonly Z3: { mk_config(): unknown; mk_context(config: unknown): unknown };
     readonly em: {
-      readonly PThread: { terminateAllThreads(): void };
+      readonly PThread: { terminateAllThreads(): void; readonly runningWorkers: readonly unknown[] };
       readonly HEAPU8: Uint8Array;
       _malloc(bytes: number): number;
       _free(at: number): void;
@@ -29,8 +29,14 @@ interface Z3Module {
   }>;
 }
 
+/** Every host of z3-solver has it; the core is compiled without a host's types. */
+declare function setTimeout(then: (value?: unknown) => void, milliseconds: number): unknown;
+
 /** Not a literal in the import below, so that bundlers leave the optional package alone. */
 const PACKAGE = "z3-solver";
+
+/** Milliseconds, about, that a thread which has answered has to end by itself. */
+const PATIENCE = 1000;
 
 /**
  * Starts z3.
@@ -63,6 +69,12 @@ export async function loadZ3(
         em._free(at);
       }
     },
-    close: () => em.PThread.terminateAllThreads(),
+    async close() {
+      // a thread that has answered takes back a timer of ten minutes after that, which would keep the process alive
+      for (let waits = 0; em.PThread.runningWorkers.length > 0 && waits < PATIENCE; waits++) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      em.PThread.terminateAllThreads();
+    },
   };
 }
