@@ -25,6 +25,9 @@ import { printOp } from "./wasm-ops.ts";
 /** Most blocks of a program whose loop has its body twice: V8's check for interrupts, once a round, is a tenth of a short one. */
 const TWICE = 32;
 
+/** Bytes of a table entry: offset and length. */
+const ENTRY = 8;
+
 /** How many packets ahead a prefetching loop touches. */
 const AHEAD = 8;
 
@@ -52,41 +55,45 @@ function run(e: Emitter): void {
 
 function batch(e: Emitter): void {
   const { code } = e;
+  const packets = e.lowered.blocks.length <= TWICE ? 2 : 1;
   const all = code.open("block");
-  leaveBehindTable(e, all);
+  leaveAtEnd(e, all);
+  e.step("tableEnd", -ENTRY); // the last entry: every packet of a round is told by it whether it is there
   const next = code.open("loop");
-  if (e.lowered.blocks.length <= TWICE) {
-    packet(e);
-    leaveBehindTable(e, all);
+  for (let i = 0; i < packets; i++) {
+    if (i > 0) leaveAtEnd(e, all);
+    packet(e, i);
   }
-  packet(e);
+  e.step("table", ENTRY * packets);
+  if (e.variant.output === "verdicts") e.step("out", 4 * packets);
   e.get("table");
   e.get("tableEnd");
-  code.op("i32.lt_u");
+  code.op("i32.le_u");
   code.branch("br_if", next);
   code.close();
   code.close();
   e.get("matched");
 }
 
-function leaveBehindTable(e: Emitter, all: number): void {
+/** Leaves the loop where the table's entry is not in front of `tableEnd`. */
+function leaveAtEnd(e: Emitter, all: number): void {
   e.get("table");
   e.get("tableEnd");
   e.code.op("i32.ge_u");
   e.code.branch("br_if", all);
 }
 
-/** One packet of a batch, and a step to the next. */
-function packet(e: Emitter): void {
+/** Packet i of a round. */
+function packet(e: Emitter, i: number): void {
   const { code } = e;
   const { output, prefetch } = e.variant;
   e.get("table");
-  code.memory("i32.load", 0);
+  code.memory("i32.load", ENTRY * i);
   e.set("ptr");
   e.get("table");
-  code.memory("i32.load", 4);
+  code.memory("i32.load", ENTRY * i + 4);
   e.set("len");
-  if (prefetch) touchAhead(e);
+  if (prefetch) touchAhead(e, i);
   if (uses(e, "length")) {
     e.get("lengths");
     code.memory("i32.load", 0);
@@ -104,37 +111,36 @@ function packet(e: Emitter): void {
   }
   e.clear(["verdict", "a", "x", ...e.cells()]);
   body(e);
-  put(e, output);
-  e.step("table", 8);
+  put(e, output, i);
   if (e.imports.length > 0 || output === "bitmap" || output === "indices") e.step("number", 1);
   if (uses(e, "length")) e.step("lengths", "lengthStep");
   if (uses(e, "field") || uses(e, "device")) e.step("meta", "metaStep");
 }
 
 /** Reads a byte of a later packet, where there is one. */
-function touchAhead(e: Emitter): void {
+function touchAhead(e: Emitter, i: number): void {
   const { code } = e;
+  const ahead = ENTRY * (i + AHEAD);
   e.get("table");
-  code.constant(8 * AHEAD);
+  code.constant(ahead);
   code.op("i32.add");
   e.get("tableEnd");
-  code.op("i32.lt_u");
+  code.op("i32.le_u");
   code.open("if");
   e.get("table");
-  code.memory("i32.load", 8 * AHEAD);
+  code.memory("i32.load", ahead);
   code.memory("i32.load8_u", e.variant.packets);
   code.op("drop");
   code.close();
 }
 
 /** Writes what a batch keeps of the verdict. */
-function put(e: Emitter, output: Output | "run"): void {
+function put(e: Emitter, output: Output | "run", i: number): void {
   const { code } = e;
   if (output === "verdicts") {
     e.get("out");
     e.get("verdict");
-    code.memory("i32.store", 0);
-    e.step("out", 4);
+    code.memory("i32.store", 4 * i);
   }
   if (output === "bitmap") {
     for (const times of ["address", "value"]) {
