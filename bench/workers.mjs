@@ -24,8 +24,8 @@ import { COLD_PACKETS, packetSet } from "./packets.mjs";
 const CONTROL = { go: 0, done: 1, matched: 2, ready: 3, next: 4 };
 /** Parts of the arena that threads take one by one. */
 const PARTS = 16;
-/** Threads of all teams. */
-const THREADS = 1 + 2;
+/** Threads of each team. */
+const TEAMS = [1, 2];
 /** Runs before measuring: V8 has moved the code to its better compiler by then. */
 const WARM_UP = 6;
 
@@ -40,12 +40,13 @@ function work({ memory, count, program, control }) {
   });
   const filter = wasm.load(verify(program));
   for (let i = 0; i < WARM_UP; i++) for (const part of parts) filter.runBatch(part);
+  const take = () => Atomics.add(control, CONTROL.next, 1);
   Atomics.add(control, CONTROL.ready, 1);
   Atomics.notify(control, CONTROL.ready);
   for (let round = 0; ; round++) {
     Atomics.wait(control, CONTROL.go, round);
     if (Atomics.load(control, CONTROL.go) < 0) return;
-    for (let i = Atomics.add(control, CONTROL.next, 1); i < PARTS; i = Atomics.add(control, CONTROL.next, 1)) {
+    for (let i = take(); i < PARTS; i = take()) {
       Atomics.add(control, CONTROL.matched, filter.runBatch(parts[i]));
     }
     Atomics.add(control, CONTROL.done, 1);
@@ -55,7 +56,7 @@ function work({ memory, count, program, control }) {
 
 /** Threads over the parts of the arena; `run` gives the wall time in ms and the matches of one round. */
 function team(memory, count, threads, program) {
-  const control = new Int32Array(new SharedArrayBuffer(20));
+  const control = new Int32Array(new SharedArrayBuffer(4 * Object.keys(CONTROL).length));
   const workers = Array.from(
     { length: threads },
     () => new Worker(fileURLToPath(import.meta.url), { workerData: { memory, count, program, control } }),
@@ -113,14 +114,14 @@ async function main() {
       bytes: set.bytes.length,
       packets: set.count,
       shared: true,
-      users: 1 + THREADS * PARTS,
+      users: 1 + PARTS * TEAMS.reduce((sum, threads) => sum + threads),
     });
     arena.bytes.set(set.bytes);
     arena.table.set(set.table);
     arena.count = set.count;
     arena.used = set.bytes.length;
     const program = benchFilter(name);
-    const teams = [1, 2].map((threads) => team(arena.memory, set.count, threads, program));
+    const teams = TEAMS.map((threads) => team(arena.memory, set.count, threads, program));
     for (const { ready } of teams) await ready();
     const samples = [];
     for (let i = 0; i < rounds; i++) samples.push(teams.map(({ run }) => run()));
