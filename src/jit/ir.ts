@@ -56,22 +56,19 @@ export type Op =
   | { readonly op: "neg" }
   | { readonly op: "move"; readonly dst: Register };
 
-/** A table of a perfect hash: `key` is in it exactly when slots[(key * multiplier) >>> shift] is `key`. */
-export interface HashTable {
-  readonly multiplier: number;
-  readonly shift: number;
-  /** Index of the first slot in {@link Lowered.constants}. */
+/** Part of {@link Lowered.constants}. */
+export interface Table {
+  /** Index of the first slot there. */
   readonly at: number;
   readonly slots: Int32Array;
-  /** How many keys it holds. */
-  readonly keys: number;
 }
 
-/** Bytes that are 0 or 1, four to a slot. */
-export interface Sieve {
-  /** Index of the first slot in {@link Lowered.constants}. */
-  readonly at: number;
-  readonly slots: Int32Array;
+/** A table of a perfect hash: `key` is in it exactly when slots[(key * multiplier) >>> shift] is `key`. */
+export interface HashTable extends Table {
+  readonly multiplier: number;
+  readonly shift: number;
+  /** How many keys it holds. */
+  readonly keys: number;
 }
 
 /** Where a sieve is looked into: at byte `(P[k] | P[k + 1] << 8) & mask`. */
@@ -79,7 +76,8 @@ export interface SievePlace {
   readonly k: number;
   /** One less than the length of the sieve in bytes; all of P[k] counts. */
   readonly mask: number;
-  readonly sieve: Sieve;
+  /** Bytes that are 0 or 1, four to a slot. */
+  readonly sieve: Table;
 }
 
 /** What a block asks at its end. */

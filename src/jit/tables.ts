@@ -1,20 +1,15 @@
 /**
  * The tables of a program: perfect hashes and sieves, one behind the other.
  */
-import type { HashTable, Sieve } from "./ir.ts";
+import type { HashTable, Table } from "./ir.ts";
 import { perfectHash } from "./perfect-hash.ts";
 
 /** Most slots of all tables of a program, 48 KiB: a work area has room for them. */
 const ROOM = 12288;
 
-interface Placed {
-  readonly at: number;
-  readonly slots: Int32Array;
-}
-
 export class Tables {
   readonly #hashes = new Map<string, HashTable>();
-  readonly #sieves = new Map<string, Sieve>();
+  readonly #sieves = new Map<string, Table>();
   #end = 0;
 
   /**
@@ -27,7 +22,7 @@ export class Tables {
   }
 
   /** Sieves with these bytes; equal ones share a place.  Undefined, and nothing is added, where there is no room. */
-  addSieves(sieves: readonly Uint8Array[]): Sieve[] | undefined {
+  addSieves(sieves: readonly Uint8Array[]): Table[] | undefined {
     return this.#place(this.#sieves, sieves.map(String), (i, at) => {
       const slots = new Int32Array(sieves[i]!.slice().buffer);
       return at + slots.length > ROOM ? undefined : { at, slots };
@@ -43,7 +38,7 @@ export class Tables {
     return constants;
   }
 
-  #place<T extends Placed>(
+  #place<T extends Table>(
     known: Map<string, T>,
     names: readonly string[],
     make: (i: number, at: number) => T | undefined,
