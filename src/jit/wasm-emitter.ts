@@ -15,12 +15,14 @@ export type Name =
   | "matched"
   | "offset"
   | "hit"
+  /** Address of the last packet's table entry. */
+  | "last"
   | "slow"
   | Register
   | `m${number}`;
 
 /** Declared where they are no parameters; V8 drops those that nothing uses. */
-const OWN_LOCALS = ["verdict", "ptr", "len", "matched", "wire", "a", "x", "offset", "hit"] as const;
+const OWN_LOCALS = ["verdict", "ptr", "len", "matched", "wire", "a", "x", "offset", "hit", "last"] as const;
 
 export class Emitter {
   readonly lowered: Lowered;

@@ -9,7 +9,7 @@
 import { encodeModule } from "../wasm/encoder.ts";
 import { layOut } from "./control-flow.ts";
 import type { Lowered, Op } from "./ir.ts";
-import { Emitter } from "./wasm-emitter.ts";
+import { Emitter, type Name } from "./wasm-emitter.ts";
 import { printEnding } from "./wasm-endings.ts";
 import {
   BATCH_PARAMETERS,
@@ -57,17 +57,21 @@ function batch(e: Emitter): void {
   const { code } = e;
   const packets = e.lowered.blocks.length <= TWICE ? 2 : 1;
   const all = code.open("block");
-  leaveAtEnd(e, all);
-  e.step("tableEnd", -ENTRY); // the last entry: every packet of a round is told by it whether it is there
+  leave(e, "tableEnd", all);
+  e.get("tableEnd");
+  code.constant(-ENTRY);
+  code.op("i32.add");
+  e.set("last");
   const next = code.open("loop");
-  for (let i = 0; i < packets; i++) {
-    if (i > 0) leaveAtEnd(e, all);
-    packet(e, i);
+  packet(e, 0);
+  if (packets === 2) {
+    leave(e, "last", all);
+    packet(e, 1);
   }
   e.step("table", ENTRY * packets);
   if (e.variant.output === "verdicts") e.step("out", 4 * packets);
   e.get("table");
-  e.get("tableEnd");
+  e.get("last");
   code.op("i32.le_u");
   code.branch("br_if", next);
   code.close();
@@ -75,10 +79,10 @@ function batch(e: Emitter): void {
   e.get("matched");
 }
 
-/** Leaves the loop where the table's entry is not in front of `tableEnd`. */
-function leaveAtEnd(e: Emitter, all: number): void {
+/** Leaves the loop when the entry that `table` says is at `from` or behind it. */
+function leave(e: Emitter, from: Name, all: number): void {
   e.get("table");
-  e.get("tableEnd");
+  e.get(from);
   e.code.op("i32.ge_u");
   e.code.branch("br_if", all);
 }
@@ -124,7 +128,7 @@ function touchAhead(e: Emitter, i: number): void {
   e.get("table");
   code.constant(ahead);
   code.op("i32.add");
-  e.get("tableEnd");
+  e.get("last");
   code.op("i32.le_u");
   code.open("if");
   e.get("table");
