@@ -17,20 +17,12 @@ export type Step =
   | { readonly step: "block"; readonly block: number; readonly next: number };
 
 /**
- * Lays out blocks `from` to `to` - 1; edges to others are left to the printer.
+ * Lays out the blocks.
  *
  * @param isInlined  blocks printed wherever somebody jumps to them (short returns); they get neither label nor step.
  */
-export function layOut(
-  blocks: readonly Block[],
-  isInlined: (block: Block) => boolean,
-  from = 0,
-  to = blocks.length,
-): Step[] {
-  const printed: number[] = [];
-  for (let number = from; number < to; number++) {
-    if (number === from || !isInlined(blocks[number]!)) printed.push(number);
-  }
+export function layOut(blocks: readonly Block[], isInlined: (block: Block) => boolean): Step[] {
+  const printed = blocks.flatMap((block, number) => (number === 0 || !isInlined(block) ? [number] : []));
   const position = new Map(printed.map((number, at) => [number, at]));
   const opens = firstJumps(blocks, printed, position);
   const openedAt = printed.map((): number[] => []);

@@ -16,7 +16,7 @@
  */
 import { cuts } from "./control-flow.ts";
 import { asksContext, goesFar, type Lowered, type Op, type Order, usesContext, usesLength } from "./ir.ts";
-import { bytesAt, isReturn, Printer, type Style, type Word } from "./js-printer.ts";
+import { bytesAt, isReturn, type Place, Printer, type Word } from "./js-printer.ts";
 
 /** Parameters of the outer function, in order: what the code needs from outside. */
 export const OUTSIDE = Object.freeze(["T", "B", "M", "S", "none", "far", "ancillary", "extension", "outside"] as const);
@@ -38,19 +38,13 @@ export function printMatch(lowered: Lowered): string {
   const given = ["b", "o", "n", ...(asksContext(lowered) ? ["c", "w"] : [])];
   const state = registers(lowered);
   const toRest = [...given, ...(words ? ["q"] : []), ...state].join(", ");
-  const style: Style = {
-    finish: (value) => `return ${value};`,
-    word: wordOfArray,
-    elsewhere: `return rest(${toRest});`,
-  };
-  const whole = new Printer(lowered, style);
-  let program = whole.print("  ");
+  const printer = new Printer(lowered, { finish: (value) => `return ${value};`, word: wordOfArray });
+  let program = printer.print("  ");
   let rest: string[] = [];
-  const cut = whole.size > WHOLE ? lastCut(lowered, whole.begins) : 0;
+  const cut = printer.size > WHOLE ? lastCut(lowered, printer.begins) : 0;
   if (cut > 0) {
-    const second = new Printer(lowered, style).print("  ", cut);
-    rest = [`function rest(${toRest}) {`, ...declare(scratch(lowered), "  "), ...second, "}"];
-    program = new Printer(lowered, style).print("  ", 0, cut);
+    rest = [`function rest(${toRest}) {`, ...declare(scratch(lowered), "  "), ...program.slice(cut), "}"];
+    program = [...program.slice(0, cut), `  return rest(${toRest});`];
   }
   const lines = [
     '"use strict";',
@@ -69,12 +63,13 @@ export function printMatch(lowered: Lowered): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Where the second part of a program begins; 0 when it cannot be cut. */
-function lastCut({ blocks }: Lowered, begins: readonly number[]): number {
+/** The line with which the second part of a program begins; 0 when it cannot be cut. */
+function lastCut({ blocks }: Lowered, begins: readonly Place[]): number {
   let last = 0;
   for (const cut of cuts(blocks, isReturn)) {
-    if (begins[cut]! > FIRST_PART) break;
-    last = cut;
+    const { line, size } = begins[cut]!;
+    if (size > FIRST_PART) break;
+    last = line;
   }
   return last;
 }

@@ -46,24 +46,27 @@ const UNSIGNED: ReadonlySet<Condition> = new Set<Condition>(["gt", "ge"]);
 export type Word = (at: string, order: Order) => string;
 
 /** How the statements end the packet, and read it. */
-export interface Style {
+interface Style {
   /** Ends it with a verdict, given as an expression. */
   finish(value: string): string;
   readonly word: Word;
-  /** Goes on at a block that is not printed; code that is printed whole has none. */
-  readonly elsewhere?: string;
+}
+
+/** Where a block begins: lines and characters in front of it. */
+export interface Place {
+  readonly line: number;
+  readonly size: number;
 }
 
 /** Writes blocks as statements. */
 export class Printer {
   /** Characters written. */
   size = 0;
-  /** By block, `size` where it begins. */
-  readonly begins: number[] = [];
+  /** By block, where it begins: scopes that end in front of it are closed, and its own are not open. */
+  readonly begins: Place[] = [];
   readonly #lowered: Lowered;
   readonly #style: Style;
   readonly #lines: string[] = [];
-  #to = 0;
   #indent = "";
 
   constructor(lowered: Lowered, style: Style) {
@@ -72,11 +75,11 @@ export class Printer {
   }
 
   /**
-   * Blocks `from` to `to` - 1.
+   * All blocks.
    *
    * @throws {BpfError} `unsupported` for a program beyond {@link MOST_INSTRUCTIONS} or {@link MOST_LABELS}.
    */
-  print(indent: string, from = 0, to = this.#lowered.blocks.length): string[] {
+  print(indent: string): string[] {
     const { blocks, instructions } = this.#lowered;
     if (instructions > MOST_INSTRUCTIONS) {
       throw new BpfError(
@@ -84,26 +87,29 @@ export class Printer {
         `${instructions} instructions are more than JavaScript code takes, ${MOST_INSTRUCTIONS}`,
       );
     }
-    const steps = layOut(blocks, isReturn, from, to);
+    const steps = layOut(blocks, isReturn);
     const labels = steps.filter((step) => step.step === "open").length;
     if (labels > MOST_LABELS) {
       throw new BpfError("unsupported", `${labels} labels are more than JavaScript code nests, ${MOST_LABELS}`);
     }
     this.#indent = indent;
-    this.#to = to;
+    let here: Place = { line: 0, size: 0 };
     for (const step of steps) {
       if (step.step === "open") {
         this.#line(`L${step.label}: {`);
         this.#indent += "  ";
-      } else if (step.step === "close") {
+        continue;
+      }
+      if (step.step === "close") {
         this.#indent = this.#indent.slice(2);
         this.#line("}");
       } else {
-        this.begins[step.block] = this.size;
+        this.begins[step.block] = here;
         const block = blocks[step.block]!;
         for (const op of block.ops) this.#op(op);
         this.#ending(block.ending, step.next);
       }
+      here = { line: this.#lines.length, size: this.size };
     }
     return this.#lines;
   }
@@ -241,7 +247,7 @@ export class Printer {
   #goto(to: number): string {
     const { ops, ending } = this.#lowered.blocks[to]!;
     if (ops.length === 0 && ending.end === "return") return this.#finish(verdict(ending.value));
-    return to < this.#to ? `break L${to};` : this.#style.elsewhere!;
+    return `break L${to};`;
   }
 }
 
