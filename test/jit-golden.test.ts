@@ -30,6 +30,12 @@ const PROGRAMS: Record<string, string> = {
           jeq  #80, keep, drop
     keep: ret  #262144
     drop: ret  #0`,
+  // an EtherType that is no length: two bytes, spread
+  type: `
+          ldh  [12]
+          jge  #0x600, keep, drop
+    keep: ret  #262144
+    drop: ret  #0`,
   // a host list: a hash of seven keys in memory order
   hosts: `
           ldh  [12]

@@ -4,7 +4,7 @@
 import { describe, expect, test } from "vitest";
 import { interpreter } from "../src/interpreter/interpreter.ts";
 import { CODE } from "../src/isa/opcodes.ts";
-import { swap } from "../src/jit/byte-order.ts";
+import { ordered } from "../src/jit/byte-order.ts";
 import type { Op, Order } from "../src/jit/ir.ts";
 import { js } from "../src/jit/js-engine.ts";
 import { lower } from "../src/jit/lower.ts";
@@ -23,12 +23,10 @@ const PORTS = Array.from({ length: 20 }, (_, i) => 1000 + 131 * i);
 describe("a sieve", () => {
   const value = (size: 1 | 2 | 4, order: Order, ...masks: number[]): Op[] => [
     { op: "load", k: 10, size, order },
-    ...masks.map(
-      (k): Op => ({ op: "alu", alu: "and", src: "k", k: order === "host" || size === 1 ? k : swap(k, size) }),
-    ),
+    ...masks.map((k): Op => ({ op: "alu", alu: "and", src: "k", k: ordered(k, size, order) })),
   ];
   const keysIn = (order: Order, size: 2 | 4, keys: readonly number[]): Set<number> =>
-    new Set(keys.map((key) => (order === "host" ? key : swap(key, size) | 0)));
+    new Set(keys.map((key) => ordered(key, size, order) | 0));
 
   test.each([
     ["hosts, by the end of the address", 4, HOSTS, [], 12],
@@ -36,7 +34,8 @@ describe("a sieve", () => {
     ["ports", 2, PORTS, [], 10],
     ["ports under two masks that keep them", 2, PORTS, [0xffff, 0xfffffff], 10],
   ] as const)("%s", (_name, size, keys, masks, k) => {
-    for (const order of ["host", "memory"] as const) {
+    const orders: Order[] = size === 2 ? ["host", "memory", "spread"] : ["host", "memory"];
+    for (const order of orders) {
       const sieve = sieveOf(value(size, order, ...masks), keysIn(order, size, keys))!;
       expect(sieve.k).toBe(k);
       const places = keys.map((key) => {

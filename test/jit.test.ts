@@ -189,6 +189,48 @@ test("16-bit values in memory order are not taken for constants of 32 bits", () 
   for (const filter of both(wide)) expect(filter.run(packet), filter.tier).toBe(1);
 });
 
+describe("16-bit values that are asked for greater or less", () => {
+  const VALUES = [0, 1, 0xff, 0x100, 0x1fe, 0x7fff, 0x8000, 0xff00, 0xfffe, 0xffff];
+  const orders = (program: VerifiedProgram): Set<string> =>
+    new Set(lower(program).blocks.flatMap(({ ops }) => ops.flatMap((op) => ("order" in op ? [op.order] : []))));
+
+  // 65536 is more than such a value has bits for: nothing is spread
+  test.each([
+    ["spread", CODE.ldh_abs, 0, 0, 300],
+    ["spread", CODE.ldh_ind, 0, 0, 300],
+    ["spread", CODE.ldh_ind, 0, 0xfff00000, 300],
+    ["host", CODE.ldh_abs, 0, 0, 0x10000],
+  ])("are %s, by code %i at %i + %i, and %i", (order, load, k, x, second) => {
+    for (const first of [...VALUES, second]) {
+      for (const cond of ["gt", "ge", "eq", "set"] as const) {
+        const program = verify([
+          ...[stmt(CODE.ldx_imm, x), stmt(load, k), stmt(CODE.and_k, 0xfffffffe)],
+          ...[jump(CODE[`j${cond}_k`], first, 0, 1), stmt(CODE.ret_k, 2)],
+          // asks for the order whatever the first test does
+          ...[jump(CODE.jgt_k, second, 0, 1), stmt(CODE.ret_k, 3), stmt(CODE.ret_k, 4)],
+        ]);
+        if (first > 0) expect(orders(program)).toEqual(new Set([order]));
+        for (const value of VALUES) {
+          const a = value & 0xfffe;
+          const want = CONDITION[cond](a, first) ? 2 : a > second ? 3 : 4;
+          for (const filter of both(program)) {
+            expect(filter.run(Uint8Array.of(value >>> 8, value)), `${filter.tier} ${value} ${cond} ${first}`).toBe(
+              want,
+            );
+          }
+        }
+      }
+    }
+  });
+
+  test("keep the order of the host beside other sizes", () => {
+    for (const load of [CODE.ldb_abs, CODE.ldw_abs]) {
+      const program = verify([stmt(load, 0), jump(CODE.jgt_k, 300, 0, 1), stmt(CODE.ret_k, 3), stmt(CODE.ret_k, 4)]);
+      expect(orders(program)).toEqual(new Set(["host"]));
+    }
+  });
+});
+
 test("every ancillary load, with and without a device", () => {
   for (const ifindex of [0, 3]) {
     const context = packetContext({ ...FIELDS, ifindex });

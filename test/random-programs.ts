@@ -49,6 +49,8 @@ function offset(random: Random): number {
 }
 
 const BRANCHES = OPCODES.filter((row) => row.does.kind === "branch").map((row) => row.code);
+/** On loaded bytes and a constant. */
+const FOLDED_TESTS = [CODE.jeq_k, CODE.jset_k, CODE.jgt_k, CODE.jge_k];
 const OTHERS = OPCODES.filter((row) => !["branch", "jump", "return"].includes(row.does.kind));
 
 /** A program that Linux accepts, of about `length` instructions. */
@@ -82,8 +84,7 @@ export function randomProgram(random: Random, length: number): VerifiedProgram {
       out.push(stmt(pick(random, [CODE.ldh_abs, CODE.ldw_abs, CODE.ldw_ind, CODE.ldh_ind]), below(random, 16)));
       if (random() < 0.4) out.push(stmt(pick(random, [CODE.and_k, CODE.or_k, CODE.xor_k]), value(random)));
       const here = out.length;
-      if (here < total)
-        out.push(jump(pick(random, [CODE.jeq_k, CODE.jset_k]), value(random), forward(here), forward(here)));
+      if (here < total) out.push(jump(pick(random, FOLDED_TESTS), value(random), forward(here), forward(here)));
     } else {
       out.push(plain(random, cells));
     }

@@ -1,13 +1,14 @@
 /**
- * Leaves loaded bytes in memory order where only equality, bits and masks are asked of them.
+ * Leaves loaded bytes as they lie in memory where nobody minds.
  *
  * A load from a packet is big-endian and the machine is not.  Instead of swapping every loaded value, the constants
  * that it is compared and masked with are swapped once, here.  That is sound for a web of definitions of A, that is
  * definitions that share a use, when all of them are loads of one size, and every use is `jeq #k`, `jset #k` or a
- * bitwise operation with a constant.
+ * bitwise operation with a constant.  Where uses are `jgt #k` and `jge #k` too, 16-bit loads are spread, which keeps
+ * both their order and their bits; for 32 bits there is nothing cheaper than to swap them.
  */
 import type { AluOp } from "../isa/semantics.ts";
-import { type Block, endingReadsA, type Op, successors } from "./ir.ts";
+import { type Block, endingReadsA, type Op, type Order, successors } from "./ir.ts";
 
 /** Operations with a constant that work bit by bit, and so in any byte order. */
 const BITWISE: ReadonlySet<AluOp> = new Set<AluOp>(["and", "or", "xor"]);
@@ -28,25 +29,32 @@ export function foldByteOrder(blocks: readonly Block[]): void {
     if (ending.end === "return" && ending.value === "a") webs.spoil(current);
     if (ending.end === "branch" && ending.test.test === "compare") {
       const { src, cond, k } = ending.test;
-      if (src === "x" || cond === "gt" || cond === "ge") webs.spoil(current);
+      if (src === "x") webs.spoil(current);
       else webs.fits(current, k);
+      if (cond === "gt" || cond === "ge") webs.ranks(current);
     }
     for (const to of successors(ending)) if (live[to]) webs.join(current, to);
   });
   blocks.forEach(({ ops, ending }, number) => {
     const at = webAt[number]!;
     ops.forEach((op, i) => {
-      const size = webs.swaps(at[i + 1]!);
-      if (size === 0) return;
-      if ((op.op === "load" || op.op === "load-index") && op.size > 1) op.order = "memory";
-      else if (op.op === "constant" && op.dst === "a") op.value = swap(op.value, size);
-      else if (op.op === "alu") op.k = swap(op.k, size);
+      const { size, order } = webs.form(at[i + 1]!);
+      if (order === "host") return;
+      if (op.op === "load" || op.op === "load-index") op.order = order;
+      else if (op.op === "constant" && op.dst === "a") op.value = ordered(op.value, size, order);
+      else if (op.op === "alu") op.k = ordered(op.k, size, order);
     });
-    const size = webs.swaps(at[ops.length]!);
-    if (size !== 0 && ending.end === "branch" && ending.test.test === "compare") {
-      ending.test.k = swap(ending.test.k, size);
+    const { size, order } = webs.form(at[ops.length]!);
+    if (ending.end === "branch" && ending.test.test === "compare") {
+      ending.test.k = ordered(ending.test.k, size, order);
     }
   });
+}
+
+/** What is in A when a load of `size` bytes in this order finds a value; of a constant, the bits that it can find. */
+export function ordered(value: number, size: 1 | 2 | 4, order: Order): number {
+  if (size === 1 || order === "host") return value;
+  return order === "memory" ? swap(value, size) : (((value & 0xff00) << 16) | (value & 0xff)) >>> 0;
 }
 
 /** A u16 or u32 with its bytes reversed. */
@@ -103,12 +111,15 @@ class Webs {
   readonly #parent: number[];
   /** Size of the loads in a web; 0 none yet, -1 the web keeps host order. */
   readonly #size: number[];
+  /** True when values of the web are asked for greater or less. */
+  readonly #ranked: boolean[];
   /** Largest constant that a web must be able to hold. */
   readonly #constant: number[];
 
   constructor(count: number) {
     this.#parent = Array.from({ length: count }, (_, i) => i);
     this.#size = new Array<number>(count).fill(0);
+    this.#ranked = new Array<boolean>(count).fill(false);
     this.#constant = new Array<number>(count).fill(0);
   }
 
@@ -133,6 +144,10 @@ class Webs {
     this.#size[this.#root(web)] = -1;
   }
 
+  ranks(web: number): void {
+    this.#ranked[this.#root(web)] = true;
+  }
+
   /** Notes a constant that the web is tested against: beyond 16 bits it has no swapped form for 16-bit loads. */
   fits(web: number, constant: number): void {
     const root = this.#root(web);
@@ -145,19 +160,22 @@ class Webs {
     const [s, t] = [this.#size[from]!, this.#size[to]!];
     this.#parent[from] = to;
     this.#size[to] = s === t || s === 0 ? t : t === 0 ? s : -1;
+    this.#ranked[to] ||= this.#ranked[from]!;
     this.#constant[to] = Math.max(this.#constant[from]!, this.#constant[to]!);
   }
 
-  /** 2 or 4 when the web keeps memory order, 0 when not. */
-  swaps(web: number): 0 | 2 | 4 {
+  /** How the web's values lie in A, and the size of the loads in it. */
+  form(web: number): { readonly size: 2 | 4; readonly order: Order } {
     const root = this.#root(web);
-    const size = this.#size[root]!;
-    if (size === 4) return 4;
-    return size === 2 && this.#constant[root]! <= 0xffff ? 2 : 0;
+    const ranked = this.#ranked[root]!;
+    if (this.#size[root] === 4) return { size: 4, order: ranked ? "host" : "memory" };
+    const fits = this.#size[root] === 2 && this.#constant[root]! <= 0xffff;
+    return { size: 2, order: !fits ? "host" : ranked ? "spread" : "memory" };
   }
 
   #new(size: number): number {
     this.#size.push(size);
+    this.#ranked.push(false);
     this.#constant.push(0);
     return this.#parent.push(this.#parent.length) - 1;
   }

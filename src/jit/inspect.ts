@@ -10,7 +10,7 @@ import { controlFlow } from "../program/cfg.ts";
 import type { VerifiedProgram } from "../program/engine.ts";
 import { disassembleOne } from "../text/disassemble.ts";
 import { toWat } from "../wasm/wat.ts";
-import type { Ending, Op, Test } from "./ir.ts";
+import type { Ending, Op, Order, Test } from "./ir.ts";
 import { printBatch, printMatch } from "./js-functions.ts";
 import { lower } from "./lower.ts";
 import { printModule } from "./wasm-printer.ts";
@@ -128,8 +128,9 @@ function describeOp(op: Op): string {
   }
 }
 
-function bytes(size: number, at: string, order: "host" | "memory"): string {
-  return `P[${at}:${size}]${order === "memory" ? " in memory order" : ""}`;
+function bytes(size: number, at: string, order: Order): string {
+  const note = { host: "", memory: " in memory order", spread: " spread" }[order];
+  return `P[${at}:${size}]${note}`;
 }
 
 function describeTest(test: Test): string {

@@ -12,9 +12,10 @@ import type { AluOp, Condition } from "../isa/semantics.ts";
 
 /**
  * How loaded bytes lie in A: "host" is the value; "memory" is the value with its bytes reversed, which saves the
- * swap where the value is only tested bit by bit or for equality.
+ * swap where the value is only tested bit by bit or for equality; "spread" has the first of two bytes in bits 31..24
+ * and the second in bits 7..0, which is one rotation away from memory order and greater or less as the value is.
  */
-export type Order = "host" | "memory";
+export type Order = "host" | "memory" | "spread";
 
 export type Op =
   /** dst = value */

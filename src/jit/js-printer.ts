@@ -190,7 +190,7 @@ export class Printer {
     this.#line("else {");
     this.#nested(() => {
       this.#far("y >>> 0", op.size);
-      this.#line(op.order === "host" ? "a = f | 0;" : `a = ${swapped("f", op.size)};`);
+      this.#line(`a = ${reordered("f", op.size, op.order)};`);
     });
     this.#line("}");
   }
@@ -296,15 +296,18 @@ function plus(base: string, k: number): string {
   return k === 0 ? base : `${base} + ${k}`;
 }
 
-/** The bytes of b at an index + k, as an int32 of either order. */
+/** The bytes of b at an index + k, as an int32 of this order. */
 export function bytesAt(at: string, k: number, size: 1 | 2 | 4, order: Order): string {
   const bytes = Array.from({ length: size }, (_, i) => `b[${plus(at, k + i)}]`);
   if (order === "memory") bytes.reverse();
-  return bytes.map((byte, i) => (i === size - 1 ? byte : `${byte} << ${8 * (size - 1 - i)}`)).join(" | ");
+  const step = order === "spread" ? 24 : 8;
+  return bytes.map((byte, i) => (i === size - 1 ? byte : `${byte} << ${step * (size - 1 - i)}`)).join(" | ");
 }
 
-function swapped(value: string, size: 1 | 2 | 4): string {
-  if (size === 1) return value;
+/** A loaded value as an int32 of this order. */
+function reordered(value: string, size: 1 | 2 | 4, order: Order): string {
+  if (size === 1 || order === "host") return `${value} | 0`;
+  if (order === "spread") return `(${value} & 65280) << 16 | ${value} & 255`;
   if (size === 2) return `(${value} & 255) << 8 | ${value} >>> 8`;
   return `${value} << 24 | (${value} & 65280) << 8 | ${value} >>> 8 & 65280 | ${value} >>> 24`;
 }

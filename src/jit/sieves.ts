@@ -35,7 +35,8 @@ export function sieveOf(ops: readonly Op[], keys: ReadonlySet<number>): Sifting 
   const [load, ...masks] = ops;
   if (load?.op !== "load" || load.size === 1 || keys.size > MOST_KEYS) return undefined;
   const { k, size, order } = load;
-  const inMemory = (value: number): number => (order === "memory" ? value : swap(value, size));
+  const inMemory = (value: number): number =>
+    order === "memory" ? value : order === "host" ? swap(value, size) : (value << 8) | (value >>> 24);
   const kept = inMemory(masks.reduce((bits, op) => (op.op === "alu" ? bits & op.k : bits), 0xffffffff));
   const length = Math.min(MOST_BYTES, Math.max(FEWEST_BYTES, 2 ** Math.ceil(Math.log2(keys.size * BYTES_A_KEY))));
   const mask = length - 1;

@@ -4,7 +4,7 @@
 import type { AluOp } from "../isa/semantics.ts";
 import { METADATA } from "../program/arena.ts";
 import type { WasmName } from "../wasm/opcodes.ts";
-import type { Op } from "./ir.ts";
+import type { Op, Order } from "./ir.ts";
 import type { Emitter } from "./wasm-emitter.ts";
 
 const WASM_ALU = {
@@ -99,10 +99,17 @@ export function printOp(e: Emitter, op: Op) {
 }
 
 /** Loads from the address on the stack + k; WebAssembly reads the low byte first. */
-function load(e: Emitter, size: 1 | 2 | 4, k: number, order: "host" | "memory"): void {
+function load(e: Emitter, size: 1 | 2 | 4, k: number, order: Order): void {
   const at = e.variant.packets + k;
   e.code.memory(size === 1 ? "i32.load8_u" : size === 2 ? "i32.load16_u" : "i32.load", at);
   if (order === "host") e.swap(size);
+  if (order === "spread") spread(e);
+}
+
+/** From memory order of two bytes. */
+function spread({ code }: Emitter): void {
+  code.constant(24);
+  code.op("i32.rotl");
 }
 
 /** X = 4 * (the value on the stack & 15). */
@@ -143,7 +150,8 @@ function loadIndex(e: Emitter, op: Op & { op: "load-index" }) {
   e.set("a");
   code.op("else");
   far(e, () => e.get("offset"), op.size);
-  if (op.order === "memory") e.swap(op.size);
+  if (op.order !== "host") e.swap(op.size);
+  if (op.order === "spread") spread(e);
   e.set("a");
   code.close();
 }
