@@ -773,7 +773,7 @@ describe("arenas", () => {
   });
 
   test("a batch of any number of packets, and nothing behind it", () => {
-    // the first has its body twice in the loop, the second, of a block for each return, once
+    // the first goes four packets a round, then one by one; the second, of a block for each return, one by one only
     const start = [stmt(CODE.ldw_abs, 0xfffff014), stmt(CODE.tax), stmt(CODE.ld_len), stmt(CODE.add_x)];
     const returns = Array.from({ length: 40 }, (_, i) => [jump(CODE.jgt_k, 200 - i, 0, 1), stmt(CODE.ret_k, 200 - i)]);
     for (const program of [

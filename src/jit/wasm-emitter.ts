@@ -15,7 +15,7 @@ export type Name =
   | "matched"
   | "offset"
   | "hit"
-  /** Address of the last packet's table entry. */
+  /** Address of the last table entry that a round can begin with. */
   | "last"
   | "slow"
   | Register

@@ -9,7 +9,7 @@
 import { encodeModule } from "../wasm/encoder.ts";
 import { layOut } from "./control-flow.ts";
 import type { Lowered, Op } from "./ir.ts";
-import { Emitter, type Name } from "./wasm-emitter.ts";
+import { Emitter } from "./wasm-emitter.ts";
 import { printEnding } from "./wasm-endings.ts";
 import {
   BATCH_PARAMETERS,
@@ -22,8 +22,10 @@ import {
 } from "./wasm-interface.ts";
 import { printOp } from "./wasm-ops.ts";
 
-/** Most blocks of a program whose loop has its body twice: V8's check for interrupts, once a round, is a tenth of a short one. */
-const TWICE = 32;
+/** Most packets of a round: V8's check for interrupts, once a round, is a tenth of one packet of a short program. */
+const MOST_A_ROUND = 4;
+/** Operations and endings that a round may have, where a packet has not more. */
+const ROUND_SIZE = 192;
 
 /** Bytes of a table entry: offset and length. */
 const ENTRY = 8;
@@ -54,20 +56,27 @@ function run(e: Emitter): void {
 }
 
 function batch(e: Emitter): void {
+  const size = e.lowered.blocks.reduce((sum, { ops }) => sum + ops.length + 1, 0);
+  const packets = Math.min(MOST_A_ROUND, Math.floor(ROUND_SIZE / size));
+  if (packets > 1) rounds(e, packets);
+  rounds(e, 1);
+  e.get("matched");
+}
+
+/** Rounds of so many packets, while the table has them. */
+function rounds(e: Emitter, packets: number): void {
   const { code } = e;
-  const packets = e.lowered.blocks.length <= TWICE ? 2 : 1;
-  const all = code.open("block");
-  leave(e, "tableEnd", all);
   e.get("tableEnd");
-  code.constant(-ENTRY);
+  code.constant(-ENTRY * packets);
   code.op("i32.add");
   e.set("last");
+  const over = code.open("block");
+  e.get("table");
+  e.get("last");
+  code.op("i32.gt_u");
+  code.branch("br_if", over);
   const next = code.open("loop");
-  packet(e, 0);
-  if (packets === 2) {
-    leave(e, "last", all);
-    packet(e, 1);
-  }
+  for (let i = 0; i < packets; i++) packet(e, i);
   e.step("table", ENTRY * packets);
   if (e.variant.output === "verdicts") e.step("out", 4 * packets);
   e.get("table");
@@ -76,15 +85,6 @@ function batch(e: Emitter): void {
   code.branch("br_if", next);
   code.close();
   code.close();
-  e.get("matched");
-}
-
-/** Leaves the loop when the entry that `table` says is at `from` or behind it. */
-function leave(e: Emitter, from: Name, all: number): void {
-  e.get("table");
-  e.get(from);
-  e.code.op("i32.ge_u");
-  e.code.branch("br_if", all);
 }
 
 /** Packet i of a round. */
@@ -128,8 +128,8 @@ function touchAhead(e: Emitter, i: number): void {
   e.get("table");
   code.constant(ahead);
   code.op("i32.add");
-  e.get("last");
-  code.op("i32.le_u");
+  e.get("tableEnd");
+  code.op("i32.lt_u");
   code.open("if");
   e.get("table");
   code.memory("i32.load", ahead);
