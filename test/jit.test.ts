@@ -8,6 +8,7 @@ import { ANCILLARY } from "../src/isa/ancillary.ts";
 import { ISA } from "../src/isa/instruction-set.ts";
 import { CODE, OPCODES } from "../src/isa/opcodes.ts";
 import { ALU, CONDITION } from "../src/isa/semantics.ts";
+import { dump } from "../src/jit/inspect.ts";
 import { js } from "../src/jit/js-engine.ts";
 import { printMatch } from "../src/jit/js-functions.ts";
 import { lower } from "../src/jit/lower.ts";
@@ -228,6 +229,93 @@ describe("16-bit values that are asked for greater or less", () => {
       const program = verify([stmt(load, 0), jump(CODE.jgt_k, 300, 0, 1), stmt(CODE.ret_k, 3), stmt(CODE.ret_k, 4)]);
       expect(orders(program)).toEqual(new Set(["host"]));
     }
+  });
+
+  const at = (packet: DataView, cond: keyof typeof CONDITION, k: number, offset: number): boolean =>
+    CONDITION[cond](packet.getUint16(offset), k);
+  const packetOf = (choice: number, first: number, second: number): DataView => {
+    const packet = new DataView(new ArrayBuffer(5));
+    packet.setUint16(0, first);
+    packet.setUint16(2, second);
+    packet.setUint8(4, choice);
+    return packet;
+  };
+  const expectVerdict = (filters: readonly BatchFilter[], packet: DataView, want: number): void => {
+    const bytes = new Uint8Array(packet.buffer);
+    for (const filter of filters) expect(filter.run(bytes), `${filter.tier} on ${bytes}`).toBe(want);
+  };
+
+  // the two loads meet in a third test; only one of them has been asked for its order by then
+  test.each([
+    ["first", "jgt_k", "jeq_k"],
+    ["second", "jeq_k", "jgt_k"],
+  ] as const)("are spread on every way, when the %s of two asks", (_which, one, other) => {
+    const program = verify([
+      ...[stmt(CODE.ldb_abs, 4), jump(CODE.jeq_k, 0, 0, 2)],
+      ...[stmt(CODE.ldh_abs, 0), jump(CODE[one], 300, 3, 2)],
+      ...[stmt(CODE.ldh_abs, 2), jump(CODE[other], 300, 1, 0)],
+      ...[jump(CODE.jset_k, 0x0301, 0, 1), stmt(CODE.ret_k, 1), stmt(CODE.ret_k, 2)],
+    ]);
+    expect(orders(program)).toEqual(new Set(["host", "spread"])); // the byte is as it is
+    const filters = both(program);
+    const cond = { jgt_k: "gt", jeq_k: "eq" } as const;
+    for (const first of [...VALUES, 300]) {
+      for (const second of [...VALUES, 300]) {
+        for (const choice of [0, 1]) {
+          const packet = packetOf(choice, first, second);
+          const [test, offset] = choice === 0 ? [cond[one], 0] : [cond[other], 2];
+          expectVerdict(filters, packet, at(packet, test, 300, offset) || at(packet, "set", 0x301, offset) ? 1 : 2);
+        }
+      }
+    }
+  });
+
+  const KEYS = Array.from({ length: 20 }, (_, i) => 0x7f01 + 0x101 * i);
+  const AMONG = [...VALUES, ...KEYS, 0x7e02, 0x8fff, 0x9000, 0x9100];
+
+  test.each([
+    ["probe", 1],
+    ["search", 2],
+  ])("are changed bit by bit and looked up as they are, by a %s", (kind, goals) => {
+    const program = verify([
+      // one of two loads, or a constant
+      ...[stmt(CODE.ldb_abs, 4), jump(CODE.jgt_k, 1, 0, 2), stmt(CODE.ld_imm, 0x7e02), stmt(CODE.ja, 4)],
+      ...[jump(CODE.jeq_k, 1, 0, 2), stmt(CODE.ldh_abs, 2), stmt(CODE.ja, 1), stmt(CODE.ldh_abs, 0)],
+      ...[stmt(CODE.xor_k, 0x0100), stmt(CODE.or_k, 1), jump(CODE.jge_k, 0x9000, 23, 0)],
+      ...KEYS.map((k, i) => jump(CODE.jeq_k, k, 20 + (i % goals) - i, 0)),
+      ...[0, 1, 2, 3].map((verdict) => stmt(CODE.ret_k, verdict)),
+    ]);
+    const asked = lower(program).blocks.map(({ ending }) => ("test" in ending ? ending.test.test : ending.end));
+    expect(asked).toContain(kind);
+    expect(orders(program)).toEqual(new Set(["host", "spread"]));
+    const filters = both(program);
+    AMONG.forEach((first, i) => {
+      const second = AMONG[(i + 7) % AMONG.length]!;
+      for (const choice of [0, 1, 2]) {
+        const a = ([first, second, 0x7e02][choice]! ^ 0x100) | 1;
+        const key = KEYS.indexOf(a);
+        const want = a >= 0x9000 ? 3 : key < 0 ? 0 : 1 + (key % goals);
+        expectVerdict(filters, packetOf(choice, first, second), want);
+      }
+    });
+  });
+
+  test("are sieved as they are", () => {
+    const links = KEYS.flatMap((k, i) => [stmt(CODE.ldh_abs, 2 * (i % 2)), jump(CODE.jeq_k, k, 39 - 2 * i, 0)]);
+    const program = verify([
+      ...links,
+      ...[stmt(CODE.ret_k, 0), jump(CODE.jgt_k, 0x8888, 0, 1), stmt(CODE.ret_k, 1), stmt(CODE.ret_k, 2)],
+    ]);
+    const { blocks } = lower(program);
+    expect(blocks.some(({ ending }) => "test" in ending && ending.test.test === "sieve")).toBe(true);
+    expect(orders(program)).toEqual(new Set(["spread"]));
+    const filters = both(program);
+    AMONG.forEach((first, i) => {
+      const second = AMONG[(i + 7) % AMONG.length]!;
+      const hit = KEYS.find((key, n) => key === (n % 2 === 0 ? first : second));
+      const want = hit === undefined ? 0 : hit > 0x8888 ? 1 : 2;
+      expectVerdict(filters, packetOf(0, first, second), want);
+    });
   });
 });
 
@@ -772,35 +860,57 @@ describe("arenas", () => {
     }
   });
 
-  test("a batch of any number of packets, and nothing behind it", () => {
-    // the first goes four packets a round, then one by one; the second, of a block for each return, one by one only
+  /** By the verdicts that are written: one a packet of a round, and one where the rest goes one by one. */
+  const packetsARound = (program: VerifiedProgram): number =>
+    Math.max(1, dump(program, "wat-batch").split("i32.store").length - 2);
+
+  test.each([
+    [4, 0],
+    [3, 25],
+    [2, 40],
+    [1, 60],
+  ])("a batch of any number of packets, %i a round, and nothing behind it", (packets, blocks) => {
     const start = [stmt(CODE.ldw_abs, 0xfffff014), stmt(CODE.tax), stmt(CODE.ld_len), stmt(CODE.add_x)];
-    const returns = Array.from({ length: 40 }, (_, i) => [jump(CODE.jgt_k, 200 - i, 0, 1), stmt(CODE.ret_k, 200 - i)]);
-    for (const program of [
-      verify([...start, stmt(CODE.ret_a)]),
-      verify([...start, ...returns.flat(), stmt(CODE.ret_a)]),
-    ]) {
-      const [reference, filter] = [interpreter.load(program), wasm.load(program)];
-      const arena = createArena({ bytes: 64, packets: 8, lengths: true, metadata: true });
-      for (let i = 0; i < 8; i++) {
-        arena.add(new Uint8Array(1), packetContext({ mark: (i * 5) % 3 === 0 ? 0 : 155 + i, length: (i * 5) % 3 }));
-      }
-      const want = new Uint32Array(8);
-      reference.runBatch(arena, want);
-      expect([...want].filter((verdict) => verdict === 0)).toHaveLength(3);
-      for (let count = 0; count <= 8; count++) {
-        arena.count = count;
-        const matches = [...want.subarray(0, count).keys()].filter((i) => want[i] !== 0);
-        arena.output.fill(0xaaaaaaaa);
-        expect(filter.runBatch(arena, arena.output)).toBe(matches.length);
-        expect([...arena.output]).toEqual([...want.subarray(0, count), ...Array<number>(8 - count).fill(0xaaaaaaaa)]);
-        expect(filter.runBatch(arena)).toBe(matches.length);
-        const [indices, bitmap] = [new Uint32Array(8), new Uint8Array(1)];
-        expect([...indices.subarray(0, filter.matchIndices(arena, indices))]).toEqual(matches);
-        expect(filter.matchBitmap(arena, bitmap)).toBe(matches.length);
-        expect(bitmap[0]).toBe(matches.reduce((bits, i) => bits | (1 << i), 0));
-      }
+    const returns = Array.from({ length: blocks }, (_, i) => [
+      jump(CODE.jgt_k, 200 - i, 0, 1),
+      stmt(CODE.ret_k, 200 - i),
+    ]);
+    const program = verify([...start, ...returns.flat(), stmt(CODE.ret_a)]);
+    expect(packetsARound(program)).toBe(packets);
+    const [reference, filter] = [interpreter.load(program), wasm.load(program)];
+    const arena = createArena({ bytes: 64, packets: 8, lengths: true, metadata: true });
+    for (let i = 0; i < 8; i++) {
+      arena.add(new Uint8Array(1), packetContext({ mark: (i * 5) % 3 === 0 ? 0 : 155 + i, length: (i * 5) % 3 }));
     }
+    const want = new Uint32Array(8);
+    reference.runBatch(arena, want);
+    expect([...want].filter((verdict) => verdict === 0)).toHaveLength(3);
+    for (let count = 0; count <= 8; count++) {
+      arena.count = count;
+      const matches = [...want.subarray(0, count).keys()].filter((i) => want[i] !== 0);
+      arena.output.fill(0xaaaaaaaa);
+      expect(filter.runBatch(arena, arena.output)).toBe(matches.length);
+      expect([...arena.output]).toEqual([...want.subarray(0, count), ...Array<number>(8 - count).fill(0xaaaaaaaa)]);
+      expect(filter.runBatch(arena)).toBe(matches.length);
+      const [indices, bitmap] = [new Uint32Array(8), new Uint8Array(1)];
+      expect([...indices.subarray(0, filter.matchIndices(arena, indices))]).toEqual(matches);
+      expect(filter.matchBitmap(arena, bitmap)).toBe(matches.length);
+      expect(bitmap[0]).toBe(matches.reduce((bits, i) => bits | (1 << i), 0));
+    }
+  });
+
+  test.each([
+    [48, 4],
+    [49, 3],
+    [64, 3],
+    [65, 2],
+    [96, 2],
+    [97, 1],
+    [193, 1],
+  ])("a program of %i operations goes %i packets a round", (size, packets) => {
+    const adds = Array.from({ length: size - 4 }, () => stmt(CODE.add_k, 1));
+    const endings = [jump(CODE.jset_k, 1, 1, 0), stmt(CODE.st, 0), stmt(CODE.ret_a)]; // three, and an operation
+    expect(packetsARound(verify([...adds, ...endings]))).toBe(packets);
   });
 
   test("two filters take turns on one arena", () => {
