@@ -804,6 +804,17 @@ describe("arenas", () => {
     expect(arena.used).toBeGreaterThan(5 << 20);
   });
 
+  test("an empty packet behind the last byte of a memory is touched ahead", () => {
+    const { layout } = createArena({ bytes: 1, packets: 16 });
+    const bytes = (5 << 20) - layout.bytes; // to the end of a page
+    const arena = createArena({ bytes, packets: 16 });
+    arena.add(new Uint8Array(bytes).fill(0xff));
+    for (let i = 1; i < 16; i++) arena.add(new Uint8Array(0));
+    expect([arena.used, arena.table[30]]).toEqual([bytes, bytes]);
+    expect(wasm.load(program).runBatch(arena, arena.output)).toBe(1);
+    expect([...arena.output]).toEqual([0xffff, ...Array<number>(15).fill(0)]);
+  });
+
   test("verdicts go where they are wanted, the output of another arena included", () => {
     const [a, b] = [createArena({ bytes: 8, packets: 2 }), createArena({ bytes: 8, packets: 2 })];
     a.add(Uint8Array.of(1, 2));

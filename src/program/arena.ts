@@ -9,7 +9,7 @@
  *   0       16 u32 of header (see HEADER)
  *   64      one metadata record with nothing known, for batches without metadata
  *   128     a work area of 64,000 bytes for each user of the memory: tables and scratch cells of its filter
- *   then    table (8 a packet), wire lengths (4), metadata (64), output (4), packet bytes
+ *   then    table (8 a packet), wire lengths (4), metadata (64), output (4), packet bytes and a spare one
  */
 import { BpfError } from "../base/errors.ts";
 import type { Mutable } from "../base/mutable.ts";
@@ -395,7 +395,7 @@ function layoutOf(bytes: number, packets: number, flags: number, users: number):
   const lengths = place((flags & HAS_LENGTHS) === 0 ? 0 : 4 * packets);
   const metadata = place((flags & HAS_METADATA) === 0 ? 0 : METADATA_BYTES * packets);
   const output = place(4 * packets);
-  const start = place(bytes);
+  const start = place(bytes + 1); // a loop that touches packets ahead reads a byte of an empty one at the end too
   return { table, lengths, metadata, output, bytes: start, end: at };
 }
 
