@@ -924,6 +924,15 @@ describe("arenas", () => {
     expect(packetsARound(verify([...adds, ...endings]))).toBe(packets);
   });
 
+  test("a search is as long as it has keys", () => {
+    const searching = (keys: number): VerifiedProgram => {
+      const tests = Array.from({ length: keys }, (_, i) => jump(CODE.jeq_k, 2 * i, keys - i + (i % 2), 0));
+      return verify([stmt(CODE.ldw_abs, 0), ...tests, ...[0, 1, 2].map((verdict) => stmt(CODE.ret_k, verdict))]);
+    };
+    // beside the search: a check, a load, three returns
+    expect([43, 44, 59, 60, 91, 92, 187].map((keys) => packetsARound(searching(keys)))).toEqual([4, 3, 3, 2, 2, 1, 1]);
+  });
+
   test("two filters take turns on one arena", () => {
     const keys = (from: number): VerifiedProgram =>
       verify([

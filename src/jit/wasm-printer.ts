@@ -8,7 +8,7 @@
  */
 import { encodeModule } from "../wasm/encoder.ts";
 import { layOut } from "./control-flow.ts";
-import type { Lowered, Op } from "./ir.ts";
+import type { Ending, Lowered, Op } from "./ir.ts";
 import { Emitter } from "./wasm-emitter.ts";
 import { printEnding } from "./wasm-endings.ts";
 import {
@@ -24,7 +24,7 @@ import { printOp } from "./wasm-ops.ts";
 
 /** Most packets of a round: V8's check for interrupts, once a round, is a tenth of one packet of a short program. */
 const MOST_A_ROUND = 4;
-/** Operations and endings that a round may have, where a packet has not more. */
+/** Most operations and endings of a round of several packets. */
 const ROUND_SIZE = 192;
 
 /** Bytes of a table entry: offset and length. */
@@ -56,11 +56,16 @@ function run(e: Emitter): void {
 }
 
 function batch(e: Emitter): void {
-  const size = e.lowered.blocks.reduce((sum, { ops }) => sum + ops.length + 1, 0);
+  const size = e.lowered.blocks.reduce((sum, { ops, ending }) => sum + ops.length + length(ending), 0);
   const packets = Math.min(MOST_A_ROUND, Math.floor(ROUND_SIZE / size));
   if (packets > 1) rounds(e, packets);
   rounds(e, 1);
   e.get("matched");
+}
+
+/** In operations: a search compares with each of its keys. */
+function length(ending: Ending): number {
+  return ending.end === "search" ? ending.cases.length : 1;
 }
 
 /** Rounds of so many packets, while the table has them. */
