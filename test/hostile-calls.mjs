@@ -2,7 +2,7 @@
 // must not take the test runner along.  Usage: node hostile-calls.mjs ADDON CALLS SEED
 //
 // Prints one line of JSON: calls, answers, the names of what was thrown, descriptors before and after.
-import { readdirSync } from "node:fs";
+import { closeSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { setImmediate as turn } from "node:timers/promises";
 
@@ -209,14 +209,24 @@ function touchAndForget(some) {
   for (const ring of some) new Uint8Array(ring).fill(next());
 }
 
-// Descriptors released here are nobody's: they are handed back through /proc once, to be closed at the end.
+// Descriptors released here are nobody's: they are closed behind the addon's back, before the process has too many.
 const strays = [];
+const MOST_STRAYS = 1000;
 function closeSome() {
   for (const fd of own.splice(0, 20)) {
     try {
       addon.closeFd(fd);
     } catch {
       // closed, or given away
+    }
+  }
+}
+function closeStrays() {
+  for (const fd of new Set(strays.splice(0))) {
+    try {
+      closeSync(fd);
+    } catch {
+      // given to another socket since, and closed with it
     }
   }
 }
@@ -242,19 +252,13 @@ while (done < calls) {
     if (packets >= 0) own.push(packets);
   }
   call(name);
+  if (strays.length > MOST_STRAYS) closeStrays();
   if (done % 50 === 0) await turn();
 }
 while (own.length > 0) closeSome();
 await turn();
 await turn();
-const { closeSync } = await import("node:fs");
-for (const fd of new Set(strays)) {
-  try {
-    closeSync(fd);
-  } catch {
-    // given to another socket since, and closed with it
-  }
-}
+closeStrays();
 const after = readdirSync("/proc/self/fd").length;
 process.stdout.write(`${JSON.stringify({ calls: done, answers, thrown, unknown, before, after })}\n`, () =>
   process.exit(0),
