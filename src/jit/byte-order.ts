@@ -57,8 +57,14 @@ export function ordered(value: number, size: 1 | 2 | 4, order: Order): number {
   return order === "memory" ? swap(value, size) : (((value & 0xff00) << 16) | (value & 0xff)) >>> 0;
 }
 
+/** The other way: what lies in A in this order, as it lies in memory. */
+export function inMemory(value: number, size: 2 | 4, order: Order): number {
+  if (order === "spread") return (value << 8) | (value >>> 24);
+  return order === "memory" ? value : swap(value, size);
+}
+
 /** A u16 or u32 with its bytes reversed. */
-export function swap(value: number, size: 2 | 4): number {
+function swap(value: number, size: 2 | 4): number {
   if (size === 2) return ((value & 0xff) << 8) | ((value >>> 8) & 0xff);
   return (((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0;
 }

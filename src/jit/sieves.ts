@@ -5,7 +5,7 @@
  * Values that all find 0 have no key, and their zeros can be or-ed: however many values are asked for, that is one
  * branch, and a load takes the place of a multiplication.  A 1 says nothing, so exact tests follow.
  */
-import { swap } from "./byte-order.ts";
+import { inMemory } from "./byte-order.ts";
 import type { Op } from "./ir.ts";
 
 /** Fewest bytes of a sieve for each key: at most one value in so many that is no key finds a 1, if all are as likely. */
@@ -35,16 +35,15 @@ export function sieveOf(ops: readonly Op[], keys: ReadonlySet<number>): Sifting 
   const [load, ...masks] = ops;
   if (load?.op !== "load" || load.size === 1 || keys.size > MOST_KEYS) return undefined;
   const { k, size, order } = load;
-  const inMemory = (value: number): number =>
-    order === "memory" ? value : order === "host" ? swap(value, size) : (value << 8) | (value >>> 24);
-  const kept = inMemory(masks.reduce((bits, op) => (op.op === "alu" ? bits & op.k : bits), 0xffffffff));
+  const bitsInA = masks.reduce((bits, op) => (op.op === "alu" ? bits & op.k : bits), 0xffffffff);
+  const kept = inMemory(bitsInA, size, order);
   const length = Math.min(MOST_BYTES, Math.max(FEWEST_BYTES, 2 ** Math.ceil(Math.log2(keys.size * BYTES_A_KEY))));
   const mask = length - 1;
   let best: { at: number; indices: Set<number> } | undefined;
   // the end of an address tells more hosts apart, its front more networks
   for (const at of size === 4 ? [2, 0] : [0]) {
     if (((kept >>> (8 * at)) & mask) !== mask) continue;
-    const indices = new Set([...keys].map((key) => (inMemory(key) >>> (8 * at)) & mask));
+    const indices = new Set([...keys].map((key) => (inMemory(key, size, order) >>> (8 * at)) & mask));
     if (best === undefined || indices.size > best.indices.size) best = { at, indices };
   }
   if (best === undefined) return undefined;
