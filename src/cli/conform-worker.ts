@@ -2,5 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { type Job, runJob } from "./conform-job.ts";
 
-const result = await runJob(workerData as Job, (progress) => parentPort!.postMessage({ progress }));
-parentPort!.postMessage({ result });
+// no await of a module: dist/bin is CommonJS
+void runJob(workerData as Job, (progress) => parentPort!.postMessage({ progress })).then((result) =>
+  parentPort!.postMessage({ result }),
+);

@@ -156,12 +156,11 @@ function findRecord(window: Uint8Array, { readU32, fractions }: Pcap, firstSecon
     let links = 0;
     let seconds = -1;
     while (links < CHAIN && at + RECORD_HEADER <= window.length) {
+      const captured = readU32(window, at + 8); // first: nearly every wrong place is found out by it
+      if (captured === 0 || captured > MOST_CAPTURED) break;
       const now = readU32(window, at);
-      const captured = readU32(window, at + 8);
       const original = readU32(window, at + 12);
       const believable =
-        captured > 0 &&
-        captured <= MOST_CAPTURED &&
         original >= captured &&
         original <= MOST_ORIGINAL &&
         readU32(window, at + 4) < fractions &&

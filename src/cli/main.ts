@@ -2,7 +2,7 @@
 /**
  * `cbpf`: the command line.  Each command is a file of its own, loaded when it is called.
  */
-import { realpathSync } from "node:fs";
+import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { BpfError } from "../base/errors.ts";
 import { type Command, EXIT, helpText, isSystemError, parseArguments, UsageError } from "./command.ts";
@@ -42,7 +42,7 @@ export async function main(words: readonly string[], terminal: Terminal): Promis
     return 0;
   }
   if (name === "--version") {
-    await terminal.write(`${await version()}\n`);
+    await terminal.write(`${version()}\n`);
     return 0;
   }
   if (!Object.hasOwn(COMMANDS, name)) {
@@ -86,18 +86,21 @@ cbpf COMMAND --help says more.  Exit status: 0 matched or done, 1 nothing matche
 70 a defect of cbpf.\n`;
 }
 
-async function version(): Promise<string> {
-  const { readFile } = await import("node:fs/promises");
-  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
+function version(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
   return (JSON.parse(text) as { version: string }).version;
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  try {
-    process.exitCode = await main(process.argv.slice(2), processTerminal());
-  } catch (error) {
-    // Node's own status for an exception is 1, which here means that nothing matched.
-    console.error(error);
-    process.exitCode = EXIT.defect;
-  }
+  // no await of a module: dist/bin is CommonJS
+  main(process.argv.slice(2), processTerminal()).then(
+    (status) => {
+      process.exitCode = status;
+    },
+    (error: unknown) => {
+      // Node's own status for an exception is 1, which here means that nothing matched.
+      console.error(error);
+      process.exitCode = EXIT.defect;
+    },
+  );
 }

@@ -11,7 +11,6 @@ import { vocabulary } from "../text/vocabulary.ts";
 import { Program } from "../vm/program.ts";
 import { type Arguments, about, UsageError } from "./command.ts";
 import { fileSize } from "./file-size.ts";
-import { compileArgument } from "./filter-argument.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Text forms, and "raw" for bytes. */
@@ -137,6 +136,7 @@ async function readExpression(
   terminal: Terminal,
   { linktype, live }: Place,
 ): Promise<LoadedProgram> {
+  const { compileArgument } = await import("./filter-argument.ts"); // the compiler: half of the code of a command
   try {
     const { instructions } = await compileArgument(expression, args, terminal, linktype, SNAPLEN, live);
     return { instructions, format: "raw", name: "the expression" };

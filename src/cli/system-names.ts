@@ -3,7 +3,6 @@
  *
  * The compiler asks synchronously and DNS answers later, so host names are looked up between two tries.
  */
-import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { BpfError } from "../base/errors.ts";
 import type { Resolver } from "../filter/names.ts";
@@ -63,13 +62,15 @@ export class SystemNames implements Resolver {
   async #lookUp(): Promise<boolean> {
     const wanted = [...this.#wanted];
     this.#wanted.clear();
+    if (wanted.length === 0) return false;
+    const { lookup } = await import("node:dns/promises");
     await Promise.all(
       wanted.map(async (name) => {
         const found = await lookup(name, { all: true }).catch(() => []);
         this.#hosts.set(name, found.map(({ address }) => address.replace(/%.*/, "")).sort());
       }),
     );
-    return wanted.length > 0;
+    return true;
   }
 
   /** The words of a file's lines; none when there is no such file. */

@@ -35,7 +35,10 @@ export function processTerminal(): Terminal {
     process.exit(3);
   });
   return {
-    stdin: process.stdin,
+    // opened when somebody reads it
+    get stdin() {
+      return process.stdin;
+    },
     colour: process.stdout.isTTY === true && !process.env.NO_COLOR,
     write: (data) =>
       new Promise((resolve) => {
