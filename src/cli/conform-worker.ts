@@ -2,7 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { type Job, runJob } from "./conform-job.ts";
 
-// no await of a module: dist/bin is CommonJS
+// not awaited: dist/bin is CommonJS
 void runJob(workerData as Job, (progress) => parentPort!.postMessage({ progress })).then((result) =>
   parentPort!.postMessage({ result }),
 );

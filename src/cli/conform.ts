@@ -178,7 +178,7 @@ async function inWorkers(
     const workerData: Job = { ...job, cases: job.cases / count, share: { index, of: count } };
     return new Worker(new URL("./conform-worker.js", import.meta.url), { workerData });
   });
-  const results: JobResult[] = [];
+  const results: JobResult[] = []; // by worker: whoever is the first to be done, the rows of a report have one order
   let over = false;
   const ended = workers.map(
     (worker, index) =>
@@ -186,20 +186,20 @@ async function inWorkers(
         worker.on("message", ({ progress, result }: { progress?: Progress; result?: JobResult }) => {
           if (progress !== undefined) onProgress(index, progress);
           if (result === undefined) return;
-          results.push(result);
+          results[index] = result;
           if (!job.failFast || result.findings.disagreed === 0) return;
           over = true;
           for (const other of workers) if (other !== worker) void other.terminate();
         });
         worker.on("error", reject);
         worker.on("exit", (status) => {
-          if (status === 0 || over) resolve();
-          else reject(new Error(`internal: a worker ended with status ${status}`));
+          if (index in results || over) resolve();
+          else reject(new Error(`internal: a worker ended with status ${status} and without a result`));
         });
       }),
   );
   await Promise.all(ended);
-  return results;
+  return Object.values(results); // with failFast some workers may have none
 }
 
 function unreachable(): never {

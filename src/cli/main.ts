@@ -91,16 +91,16 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  // no await of a module: dist/bin is CommonJS
-  main(process.argv.slice(2), processTerminal()).then(
-    (status) => {
-      process.exitCode = status;
-    },
-    (error: unknown) => {
-      // Node's own status for an exception is 1, which here means that nothing matched.
-      console.error(error);
-      process.exitCode = EXIT.defect;
-    },
-  );
+/** The process.  Node's own status for an exception is 1, which here means that nothing matched. */
+async function runProcess(): Promise<void> {
+  process.exitCode = EXIT.defect; // until there is one: Node ends when nobody is left to settle a promise, too
+  try {
+    process.exitCode = await main(process.argv.slice(2), processTerminal());
+  } catch (error) {
+    console.error(error);
+  }
 }
+
+// not awaited: dist/bin is CommonJS
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+  void runProcess();
