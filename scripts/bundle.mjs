@@ -1,26 +1,26 @@
 /**
- * The command line in few files, dist/bin, as CommonJS: Node spends half a millisecond and more on each module it loads,
- * ten on the loader of ECMAScript modules, in each thread, and a command needs some hundred modules.  dist/cli has the
- * same ones one by one.
+ * The command line in few files, dist/bin, as CommonJS: RATIONALE.md, "Why is the command line bundled, and as CommonJS?".
  *
  * A file of dist/bin stands as deep as one of dist/cli, so that both find package.json, the addon and their workers.
  */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "rolldown";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const dir = here("../dist/bin");
+const bin = here("../dist/bin");
+const dir = `${bin}.new`; // until it is whole: somebody may run the old one
 
 await build({
   input: ["main", "shard-worker", "conform-worker"].map((name) => here(`../src/cli/${name}.ts`)),
   platform: "node",
-  external: /^[^./]/, // packages, and what is Node's
+  external: (id) => !id.startsWith(".") && !isAbsolute(id), // packages, and what is Node's
   output: {
     dir,
     cleanDir: true,
     format: "cjs", // in pieces: what one command alone needs is loaded by that command alone
+    strict: true, // as the modules are
     entryFileNames: "[name].js",
     chunkFileNames: "[name]-[hash].js",
     minify: { compress: true, mangle: false, codegen: true }, // names stay, for stack traces
@@ -28,3 +28,5 @@ await build({
   logLevel: "warn",
 });
 writeFileSync(join(dir, "package.json"), '{ "type": "commonjs" }\n');
+rmSync(bin, { recursive: true, force: true });
+renameSync(dir, bin);

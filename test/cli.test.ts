@@ -1,10 +1,20 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, linkSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readCaptureSync } from "../src/capture/read.ts";
 import { pcapWriter } from "../src/capture/write-pcap.ts";
 import { cbpf } from "./terminal.ts";
@@ -351,24 +361,81 @@ describe("calls", () => {
   });
 });
 
-test("the program itself: a pipe that closes early is no error", { timeout: 300_000 }, () => {
-  const dist = fileURLToPath(new URL("../dist/bin/main.js", import.meta.url));
+describe("the program itself", () => {
   const root = fileURLToPath(new URL("..", import.meta.url));
-  execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.json"], { cwd: root });
-  execFileSync(process.execPath, [join(root, "scripts/bundle.mjs")]);
-  const run = spawnSync(
-    "sh",
-    ["-c", `'${process.execPath}' '${dist}' run 'ret #-1' '${at("frames.pcap")}' | head -n 1`],
-    { encoding: "utf8" },
-  );
-  expect(run.stdout.split("\n")).toHaveLength(2);
-  expect(run.stderr).toBe("");
-  if (existsSync("/dev/full")) {
-    const full = spawnSync("sh", [
-      "-c",
-      `'${process.execPath}' '${dist}' run 'ret #-1' '${at("frames.pcap")}' >/dev/full`,
-    ]);
-    expect([full.status, String(full.stderr)]).toEqual([3, expect.stringContaining("standard output: ENOSPC")]);
-  } else console.log("a full disk: not tried, there is no /dev/full");
-  expect(spawnSync(process.execPath, [dist, "--version"], { encoding: "utf8" }).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  const dist = join(root, "dist/bin/main.js");
+  beforeAll(() => {
+    execFileSync(process.execPath, [join(root, "scripts/bundle.mjs")]);
+  }, 300_000);
+
+  /** The bundle's own process, with a module in front of it, in its threads too. */
+  const processWith = (preload: string, ...words: string[]): { status: number | null; stderr: string } => {
+    writeFileSync(at("preload.cjs"), preload);
+    const { status, stderr } = spawnSync(process.execPath, ["-r", at("preload.cjs"), dist, ...words], {
+      encoding: "utf8",
+    });
+    return { status, stderr };
+  };
+
+  test("a pipe that closes early is no error, a full disk is one", () => {
+    const list = `'${process.execPath}' '${dist}' run 'ret #-1' '${at("frames.pcap")}'`;
+    const run = spawnSync("sh", ["-c", `${list} | head -n 1`], { encoding: "utf8" });
+    expect(run.stdout.split("\n")).toHaveLength(2);
+    expect(run.stderr).toBe("");
+    if (!existsSync("/dev/full")) return console.log("a full disk: not tried, there is no /dev/full");
+    const full = spawnSync("sh", ["-c", `${list} >/dev/full`], { encoding: "utf8" });
+    expect([full.status, full.stderr]).toEqual([3, expect.stringContaining("standard output: ENOSPC")]);
+  });
+
+  test("knows its version, by whatever name it is called", () => {
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+    symlinkSync(dist, at("called #1 100%"));
+    for (const name of [dist, at("called #1 100%")]) {
+      expect(spawnSync(process.execPath, [name, "--version"], { encoding: "utf8" }).stdout).toBe(`${version}\n`);
+    }
+  });
+
+  test("every command of the bundle is that of the sources", async () => {
+    const { main } = createRequire(import.meta.url)(dist) as typeof import("../src/cli/main.ts");
+    const overview = await cbpf(["--help"]);
+    const names = [...overview.out.matchAll(/^ {2}([a-z-]+) {2,}/gm)].map((match) => match[1]!);
+    expect(names.length).toBeGreaterThan(15);
+    // biome-ignore format: a table
+    const calls = [
+      ["--help"],
+      ...names.map((name) => [name, "--help"]),
+      ["run", "--json", "tcp port 80", at("frames.pcap")],
+      ["run", "-w", "-", "arp", at("frames.pcap")],
+      ["trace", "arp", at("frames.pcap"), "-n", "2"],
+      ["asm", "rte #2"],
+      ["explain", "udp 53"],
+      ["prove", "--by", "paths", "tcp", "udp"],
+    ];
+    for (const words of calls) expect(await cbpf(words, "", main), `${words}`).toEqual(await cbpf(words));
+    const conform = ["conform", "--engines", "interpreter,js,wasm", "--cases", "100", "--workers", "2"];
+    expect(await cbpf(conform, "", main)).toMatchObject({ status: 0, out: expect.stringContaining("no disagreement") });
+  });
+
+  test("is as strict as the modules that it is made of", () => {
+    const scripts = readdirSync(dirname(dist)).filter((name) => name.endsWith(".js"));
+    expect(scripts.length).toBeGreaterThan(20);
+    for (const name of scripts) {
+      expect(readFileSync(join(dirname(dist), name), "utf8"), name).toMatch(/^(#!.*\n)?"use strict";/);
+    }
+  });
+
+  test("what nobody foresaw is a defect: an exception, a promise that nobody settles, a thread without an answer", () => {
+    const thrown = processWith(
+      'Object.defineProperty(process, "stdout", { get() { throw new Error("none"); } })',
+      "asm",
+    );
+    expect([thrown.status, thrown.stderr]).toEqual([70, expect.stringContaining("Error: none")]);
+    const never = "{ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) }";
+    expect(processWith(`Object.defineProperty(process, "stdin", { value: ${never} })`, "asm", "-").status).toBe(70);
+    const silent = processWith(
+      'if (!require("node:worker_threads").isMainThread) process.exit(0)',
+      ...["conform", "--engines", "interpreter", "--cases", "10", "--workers", "2"],
+    );
+    expect([silent.status, silent.stderr]).toEqual([70, expect.stringContaining("a worker ended with status 0")]);
+  });
 });

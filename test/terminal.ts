@@ -13,6 +13,7 @@ export interface Outcome {
 export async function cbpf(
   words: readonly string[],
   stdin: Uint8Array | string | readonly Uint8Array[] = "",
+  run = main,
 ): Promise<Outcome> {
   const out: Buffer[] = [];
   let err = "";
@@ -31,7 +32,7 @@ export async function cbpf(
     progress() {},
     colour: false,
   };
-  const status = await main(words, terminal);
+  const status = await run(words, terminal);
   const bytes = Buffer.concat(out);
   return { status, out: bytes.toString("utf8"), bytes, err };
 }
