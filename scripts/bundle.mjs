@@ -15,6 +15,7 @@ const dir = `${bin}.new`; // until it is whole: somebody may run the old one
 await build({
   input: ["main", "shard-worker", "conform-worker"].map((name) => here(`../src/cli/${name}.ts`)),
   platform: "node",
+  transform: { target: "node20.19" },
   external: (id) => !id.startsWith(".") && !isAbsolute(id), // packages, and what is Node's
   output: {
     dir,

@@ -325,6 +325,12 @@ describe("verify, analyze, trace", () => {
   });
 });
 
+/** The commands that the overview lists. */
+async function commandNames(): Promise<string[]> {
+  const { out } = await cbpf(["--help"]);
+  return [...out.matchAll(/^ {2}([a-z-]+) {2,}/gm)].map((match) => match[1]!);
+}
+
 describe("calls", () => {
   // biome-ignore format: a table
   test.each([
@@ -354,8 +360,7 @@ describe("calls", () => {
   });
 
   test("help is there for everything", async () => {
-    const { out } = await cbpf(["--help"]);
-    const names = [...out.matchAll(/^ {2}([a-z-]+) {2,}/gm)].map((match) => match[1]!);
+    const names = await commandNames();
     expect(names).toContain("run");
     for (const name of names) expect((await cbpf([name, "--help"])).out).toContain(`usage: cbpf ${name} `);
   });
@@ -397,8 +402,7 @@ describe("the program itself", () => {
 
   test("every command of the bundle is that of the sources", async () => {
     const { main } = createRequire(import.meta.url)(dist) as typeof import("../src/cli/main.ts");
-    const overview = await cbpf(["--help"]);
-    const names = [...overview.out.matchAll(/^ {2}([a-z-]+) {2,}/gm)].map((match) => match[1]!);
+    const names = await commandNames();
     expect(names.length).toBeGreaterThan(15);
     // biome-ignore format: a table
     const calls = [
